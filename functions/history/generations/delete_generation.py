@@ -1,0 +1,18 @@
+"""DELETE /history/generations/{id}: hides one generation at once."""
+
+from uuid import UUID
+
+from aws_lambda_powertools.event_handler.api_gateway import Response, Router
+
+from generation_history.endpoint import history, ok
+from generation_history.errors import NotFound
+
+router = Router()
+
+
+@router.delete("/history/generations/<generation_id>")
+def delete_generation(generation_id: UUID) -> Response[str]:
+    """A message that the generation is gone from every list."""
+    if not history().delete_generation(str(generation_id)):
+        raise NotFound("no such generation")
+    return ok(message="Generation deleted")

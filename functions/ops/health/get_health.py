@@ -1,0 +1,40 @@
+"""GET /ops/health: is the work getting done."""
+
+from functools import cache
+
+from aws_lambda_powertools.event_handler.api_gateway import Response, Router
+
+from generation_history import database, settings
+from generation_history.endpoint import ok
+from generation_history.work_queue import WorkQueue
+
+router = Router()
+
+#: The poller runs every minute; five missed is an outage.
+LONGEST_WITHOUT_POLL_SECONDS = 300.0
+#: Due work is claimed by the next poller; a quarter of an hour late, there are too few of them.
+LONGEST_DUE_SECONDS = 900.0
+
+
+@cache
+def _queue() -> WorkQueue:
+    db = database.connect(settings.worker_database_url(), setting="WORKER_DATABASE_URL")
+    return WorkQueue(db, lease_seconds=settings.worker().lease_seconds)
+
+
+@router.get("/ops/health")
+def get_health() -> Response[str]:
+    """200 with figures while the work gets done, 503 with the same and the problems while it does not."""
+    health = _queue().health()
+    problems: list[str] = []
+    polled = health["seconds_since_poll"]
+    if polled is None or polled > LONGEST_WITHOUT_POLL_SECONDS:
+        problems.append("the poller has not run for five minutes")
+    if health["oldest_due_seconds"] > LONGEST_DUE_SECONDS:
+        problems.append("work is due for more than a quarter of an hour")
+    problems += [
+        f"the provider {provider['base_url']} is {provider['state']}: {provider['reason']}"
+        for provider in health["providers"]
+        if provider["state"] in {"refused", "gone"}
+    ]
+    return ok(503 if problems else 200, healthy=not problems, problems=problems, **health)

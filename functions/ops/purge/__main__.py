@@ -1,0 +1,29 @@
+"""The function ops/purge: on a schedule, removes for good what was deleted long enough ago."""
+
+import logging
+from typing import Any
+
+from generation_history import database, logs, settings
+from generation_history.endpoint import Context, request_id
+from generation_history.errors import HistoryError
+from generation_history.object_store import ObjectStore
+from generation_history.purge import Purge
+
+logger = logging.getLogger(__name__)
+logs.configure()
+
+#: Kept for the object that is being removed when the time is up.
+MARGIN_SECONDS = 10.0
+
+
+def main(event: dict[str, Any], context: Context) -> dict[str, Any]:  # noqa: ARG001
+    """{"purged": how many generations}, or {"error": why none could be}."""
+    with logs.about(request_id=request_id(context)):
+        try:
+            db = database.connect(settings.worker_database_url(), setting="WORKER_DATABASE_URL")
+            purge = Purge(db, ObjectStore(settings.spaces()))
+            purged = purge.run(seconds=context.get_remaining_time_in_millis() / 1000 - MARGIN_SECONDS)
+        except HistoryError as error:
+            logger.error("the purge cannot go on: %s", error)  # noqa: TRY400
+            return {"error": str(error)}
+    return {"purged": purged}

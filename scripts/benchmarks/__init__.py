@@ -1,0 +1,1 @@
+"""What scripts/bench measures; every figure is a ratio against a baseline measured in the same run."""

@@ -1,0 +1,1 @@
+"""The local stack: Postgres, SeaweedFS, a Sora simulator and the functions, on loopback."""

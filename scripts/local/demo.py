@@ -1,0 +1,276 @@
+"""The demo: one ad through the whole flow, followed live, then told in a table."""
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import requests
+
+from generation_history import ffmpeg, settings
+from generation_history.generation_manager import GenerationManager
+from generation_history.pipeline_integrator import PipelineIntegrator
+from generation_history.providers import VideoRequest
+from generation_history.providers.sora import SoraProvider
+from scripts.local.stack import Stack
+
+VARIANTS = ("soft", "medium", "aggressive")
+#: What one scene costs at the last published price: 0.10 US dollars a second.
+PRICE_PER_SECOND = 0.10
+LOOK_SECONDS = 0.4
+#: A demo that has not finished by then will not.
+PATIENCE_SECONDS = 600
+SHOTS = ("a morning kitchen", "the product in a hand", "a street at noon", "friends at a table")
+MOODS = {
+    "soft": "soft light, slow camera, gentle smiles",
+    "medium": "medium pace, clear colours, a steady voice",
+    "aggressive": "aggressive cuts, bold colours, a countdown",
+}
+
+
+class DemoFailed(RuntimeError):
+    """Not everything is stored; the text says what and why."""
+
+
+def run_demo(running: Stack, folder: Path, *, goes_on: bool) -> None:
+    """One generation ends with every scene stored and told in a table; DemoFailed otherwise.
+
+    goes_on says whether the stack runs on afterwards, so that what is printed to try works at once.
+    A demo that was broken off is gone on with: every step may be done again.
+    """
+    source = make_source(folder / "demo" / "source.mp4")
+    pipeline = PipelineIntegrator()
+    generation_id = _unfinished(pipeline.gen_manager, source) or pipeline.start_generation(
+        str(source), "file", VARIANTS, _estimate()
+    )
+    print(f"\ngeneration {generation_id}\nsource     {source}\n", flush=True)
+    _record(pipeline, generation_id, source)
+    generation = _follow(running, generation_id)
+    if _resolve_unknown(pipeline.gen_manager, generation):
+        generation = _follow(running, generation_id)
+    print(_table(running, generation), flush=True)
+    print(_totals(running, generation), flush=True)
+    pipeline.save_evaluation_metadata(generation_id, evaluate(generation))
+    failed = [scene for _, scene in _scenes(generation) if scene["status"] != "completed"]
+    if failed:
+        reasons = "; ".join(sorted({f"{scene['error_code']}: {scene['error_message']}" for scene in failed}))
+        raise DemoFailed(f"{len(failed)} scenes have no video: {reasons}")
+    print(_to_try(running, generation, goes_on=goes_on), flush=True)
+
+
+# ---------------------------------------------------------------- the ad
+
+
+def make_source(path: Path) -> Path:
+    """A real video of four shots, made by ffmpeg unless it is there already."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shots = ("testsrc2", "smptehdbars", "mandelbrot", "rgbtestsrc")
+        inputs = [part for shot in shots for part in ("-f", "lavfi", "-t", "2", "-i", f"{shot}=s=360x640:r=24")]
+        joined = "".join(f"[{n}:v]format=yuv420p,setsar=1[v{n}];" for n in range(len(shots)))
+        joined += "".join(f"[v{n}]" for n in range(len(shots))) + f"concat=n={len(shots)}:v=1[v]"
+        sound = ("-f", "lavfi", "-t", str(2 * len(shots)), "-i", "sine=frequency=330")
+        new = path.with_suffix(".new.mp4")
+        _ffmpeg(*inputs, *sound, "-filter_complex", joined, "-map", "[v]", "-map", f"{len(shots)}:a", "-y", str(new))
+        new.replace(path)
+    return path.resolve()
+
+
+def analyse(source: Path) -> dict[str, Any]:
+    """What ffmpeg measures of the source: its duration and scene cuts in seconds, and its resolution."""
+    thumbnail = source.with_suffix(".jpg")
+    inspection = ffmpeg.inspect(source, thumbnail)
+    said = _ffmpeg("-i", str(source), "-vf", "select='gt(scene,0.3)',showinfo", "-f", "null", "-")
+    cuts = [round(float(at), 2) for at in re.findall(r"pts_time:\s*([0-9.]+)", said)]
+    return {
+        "duration": inspection.seconds,
+        "resolution": inspection.resolution,
+        "scene_cuts": cuts,
+        "scenes": len(cuts) + 1,
+        "file_size": source.stat().st_size,
+        "measured_by": "ffmpeg, scene change above 0.3",
+    }
+
+
+def _ffmpeg(*arguments: str) -> str:
+    done = subprocess.run(
+        [ffmpeg.executable(), "-hide_banner", "-nostdin", *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    if done.returncode:
+        raise DemoFailed(f"ffmpeg failed: {done.stderr.strip().splitlines()[-1]}")
+    return done.stderr
+
+
+def _estimate() -> float:
+    seconds = settings.provider().seconds
+    return round(len(VARIANTS) * len(SHOTS) * seconds * PRICE_PER_SECOND, 2)
+
+
+# ---------------------------------------------------------------- the pipeline
+
+
+def _unfinished(manager: GenerationManager, source: Path) -> str | None:
+    """The demo's generation that was broken off, if there is one: its evaluation, the last step, is missing."""
+    newest = next((one for one in manager.list_generations(100) if one["source_video_url"] == str(source)), None)
+    whole = manager.get_generation(newest["id"]) if newest else None
+    return whole["id"] if whole and not whole.get("metadata", {}).get("evaluation_data") else None
+
+
+def _record(pipeline: PipelineIntegrator, generation_id: str, source: Path) -> None:
+    analysis = analyse(source)
+    prompts = {variant: _prompts(variant, generation_id) for variant in VARIANTS}
+    pipeline.save_analysis_metadata(generation_id, analysis)
+    pipeline.save_transformation_metadata(
+        generation_id, {"scenes_per_variant": len(SHOTS), "moods": MOODS, "source_scenes": analysis["scenes"]}
+    )
+    pipeline.save_prompts_metadata(generation_id, prompts)
+    for variant, texts in prompts.items():
+        pipeline.create_scene_records(generation_id, variant, texts, submit=True)
+
+
+def _prompts(variant: str, generation_id: str) -> list[str]:
+    take = generation_id[-6:]
+    return [f"Scene {n}, {variant}: {shot}; {MOODS[variant]} (take {take})" for n, shot in enumerate(SHOTS, 1)]
+
+
+def _resolve_unknown(manager: GenerationManager, generation: Mapping[str, Any]) -> bool:
+    """What a person does about submit_unknown: look at the provider, and confirm where it has no such job."""
+    unknown = [scene for _, scene in _scenes(generation) if scene["error_code"] == "submit_unknown"]
+    now = datetime.now(UTC)
+    for scene in unknown:
+        provider = SoraProvider(scene["provider_base_url"], settings.provider_key())
+        request = VideoRequest(scene["sora_prompt"], scene["model"], scene["size"], scene["seconds"])
+        if not provider.find(request, since=now - timedelta(days=1), until=now + timedelta(minutes=5)):
+            print(f"scene {scene['id']}: the provider has no job of it, so it is submitted again", flush=True)
+            manager.retry_scene(scene["id"], confirmed=True)
+    return bool(unknown)
+
+
+def evaluate(generation: Mapping[str, Any]) -> dict[str, Any]:
+    """How well what came back fits what was asked for: the share of scenes with the size and length asked for."""
+    fits = {
+        f"{variant['variant_type']}/{scene['scene_number']}": {
+            "resolution_as_asked": scene["resolution"] == scene["size"],
+            "duration_as_asked": scene["duration"] == scene["seconds"],
+        }
+        for variant, scene in _scenes(generation)
+        if scene["status"] == "completed"
+    }
+    good = sum(all(fit.values()) for fit in fits.values())
+    return {"scenes": fits, "score": round(good / len(fits), 3) if fits else None}
+
+
+# ---------------------------------------------------------------- what is shown
+
+
+def _follow(running: Stack, generation_id: str) -> dict[str, Any]:
+    """The generation as the API shows it once all its scenes are over; meanwhile its progress is shown."""
+    shown = ""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        generation = _get(running, f"/api/history/generations/{generation_id}")["generation"]
+        progress = _progress(generation)
+        if progress != shown:
+            lines = shown.count("\n")
+            back = f"\x1b[{lines}A\x1b[J" if sys.stdout.isatty() and lines else ""
+            print(back + progress, end="", flush=True)
+            shown = progress
+        if all(scene["status"] in {"completed", "failed"} for _, scene in _scenes(generation)):
+            return generation
+        if time.monotonic() > deadline:
+            raise DemoFailed(f"the scenes are not finished after {PATIENCE_SECONDS} s; the logs tell more")
+        time.sleep(LOOK_SECONDS)
+
+
+def _get(running: Stack, path: str) -> dict[str, Any]:
+    response = requests.get(running.url + path, timeout=30)
+    answer = cast("dict[str, Any]", response.json()) if "json" in response.headers.get("Content-Type", "") else {}
+    if not response.ok:
+        raise DemoFailed(f"GET {path} answered {response.status_code}: {answer.get('error', response.text[:200])}")
+    return answer
+
+
+def _progress(generation: Mapping[str, Any]) -> str:
+    marks = {"pending": "waiting", "processing": "rendering", "completed": "stored", "failed": "FAILED"}
+    rows: list[str] = []
+    for variant in generation["variants"]:
+        states = [
+            "storing"
+            if scene["status"] == "processing" and scene["sora_status"] == "completed"
+            else marks[scene["status"]]
+            for scene in variant["scenes"]
+        ]
+        rows.append(f"  {variant['variant_type']:<11}" + "".join(f"{state:<11}" for state in states).rstrip())
+    return "\n".join(rows) + "\n" + ("" if sys.stdout.isatty() else "\n")
+
+
+def _scenes(generation: Mapping[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    return [(variant, scene) for variant in generation["variants"] for scene in variant["scenes"]]
+
+
+def _table(running: Stack, generation: Mapping[str, Any]) -> str:
+    rows = [("variant", "scene", "status", "duration", "resolution", "size", "link")]
+    for variant, scene in _scenes(generation):
+        stored = scene["status"] == "completed"
+        rows.append(
+            (
+                variant["variant_type"],
+                str(scene["scene_number"]),
+                scene["status"],
+                f"{scene['duration']} s" if stored else "-",
+                scene["resolution"] or "-",
+                f"{scene['file_size'] / 1000:.0f} kB" if stored else "-",
+                f"{running.url}/api/history/scenes/{scene['id']}/video" if stored else str(scene["error_code"]),
+            )
+        )
+    return "\n" + _aligned(rows)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def _totals(running: Stack, generation: Mapping[str, Any]) -> str:
+    stored = [scene for _, scene in _scenes(generation) if scene["status"] == "completed"]
+    megabytes = sum(scene["file_size"] for scene in stored) / 1e6
+    seconds = sum(scene["duration"] for scene in stored)
+    actual = generation["actual_cost"]
+    stats = _get(running, "/api/history/stats")["stats"]
+    return "\n".join(
+        [
+            f"\n{len(stored)} videos, {seconds} s, {megabytes:.1f} MB",
+            f"cost: estimated {generation['cost_estimate']:.2f} USD, actual "
+            + (f"{actual:.2f} USD" if actual is not None else "unknown (nobody reported it)"),
+            f"in the library: generations {stats['completed']}, videos {stats['total_videos']}",
+        ]
+    )
+
+
+def _to_try(running: Stack, generation: Mapping[str, Any], *, goes_on: bool) -> str:
+    api = f"{running.url}/api/history"
+    scene = _scenes(generation)[0][1]
+    body = '{"source_video_url": "https://video.example/ad", "prompts": {"ultra": ["Scene 1, ultra: a rocket"]}}'
+    return "\n".join(
+        [
+            "\nto try next" + (":" if goes_on else ", once scripts/dev is started again:"),
+            f"  curl '{api}/library?limit=1'",
+            f"  curl '{api}/generations/{generation['id']}'",
+            f"  curl '{api}/variants/{generation['variants'][0]['id']}/scenes'",
+            f"  curl '{api}/stats'",
+            f"  curl -L -o scene.mp4 '{api}/scenes/{scene['id']}/video'",
+            f"  curl -X POST -H 'Content-Type: application/json' -d '{body}' '{api}/generations'",
+            f"  curl -X DELETE '{api}/generations/{generation['id']}'",
+        ]
+    )

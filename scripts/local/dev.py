@@ -1,0 +1,87 @@
+"""scripts/dev: runs everything on this machine; with --demo takes one ad through the whole flow."""
+
+import argparse
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+
+from generation_history.errors import HistoryError
+from scripts.local.demo import DemoFailed, run_demo
+from scripts.local.host.project import ProjectError
+from scripts.local.ports import PortTakenError
+from scripts.local.process import StartError
+from scripts.local.stack import Options, Stack, forget, stack
+
+
+def main() -> int:
+    """0 after Ctrl-C, or with --once when all is stored; 1 with the reason on one line otherwise."""
+    arguments = _parser().parse_args()
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        if arguments.reset:
+            forget(arguments.folder)
+        started = time.monotonic()
+        with stack(_options(arguments)) as running:
+            print(f"ready after {time.monotonic() - started:.1f} s\n{_where(running, arguments.folder)}", flush=True)
+            if arguments.demo or arguments.once:
+                run_demo(running, arguments.folder, goes_on=not arguments.once)
+            if not arguments.once:
+                print("\nCtrl-C stops everything; what is recorded stays.", flush=True)
+                signal.pause()
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+    except (HistoryError, PortTakenError, StartError, ProjectError, DemoFailed) as error:
+        print(f"scripts/dev: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _options(arguments: argparse.Namespace) -> Options:
+    return Options(
+        folder=arguments.folder,
+        port=arguments.port,
+        postgres_port=arguments.postgres_port,
+        spaces_port=arguments.spaces_port,
+        sora_port=arguments.sora_port,
+        minute=arguments.minute,
+        render_seconds=arguments.render_seconds,
+    )
+
+
+def _where(running: Stack, folder: Path) -> str:
+    return "\n".join(
+        [
+            f"  functions  {running.url}/api",
+            f"  provider   {running.environment['SORA_BASE_URL']}",
+            f"  objects    {running.environment['DO_SPACES_ENDPOINT']}",
+            f"  logs       {folder / 'logs'}",
+        ]
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="scripts/dev", description=__doc__)
+    parser.add_argument("--demo", action="store_true", help="clone one ad: record, render, store, list")
+    parser.add_argument("--once", action="store_true", help="the demo, and then stop: 0 when all is stored")
+    parser.add_argument("--reset", action="store_true", help="first forget everything of earlier runs")
+    parser.add_argument("--folder", type=Path, default=Path(".local"), help="where everything is kept (.local)")
+    parser.add_argument("--minute", type=float, default=1.0, help="seconds that a minute of the schedule takes (1)")
+    parser.add_argument("--render-seconds", type=float, default=1.0, help="seconds the simulator takes for a video (1)")
+    for name, what in (
+        ("", "the functions"),
+        ("postgres-", "Postgres"),
+        ("spaces-", "SeaweedFS"),
+        ("sora-", "the simulator"),
+    ):
+        parser.add_argument(f"--{name}port", type=int, help=f"the port of {what}")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

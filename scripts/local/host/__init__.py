@@ -1,0 +1,1 @@
+"""The functions' host: deployed functions as the platform runs them, on loopback."""

@@ -1,0 +1,63 @@
+"""The host: pools of instances behind the gateway, and the schedule that calls them."""
+
+import sys
+import threading
+from collections.abc import Generator, Mapping
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from cronsim import CronSim
+from werkzeug.serving import make_server
+
+from scripts.local import ports
+from scripts.local.host.gateway import create_gateway
+from scripts.local.host.instances import Pool
+from scripts.local.host.project import ROOT, Function, read_project
+from scripts.local.simulator.server import QuietHandler
+
+
+@contextmanager
+def host(environment: Mapping[str, str], *, port: int, logs: Path, minute: float) -> Generator[str]:
+    """The functions of project.yml answer on loopback until the block ends; yields their base URL.
+
+    A minute of their schedule takes `minute` seconds here.
+    """
+    with ExitStack() as closing:
+        pools = {(function.package, function.name): Pool(function, logs) for function in read_project(environment)}
+        server = make_server(
+            ports.LOOPBACK, port, create_gateway(pools, ROOT / "web"), threaded=True, request_handler=QuietHandler
+        )
+        closing.callback(server.server_close)
+        thread = threading.Thread(target=server.serve_forever, args=[0.05], name="gateway")
+        thread.start()
+        closing.callback(thread.join)
+        closing.callback(server.shutdown)
+        for pool in pools.values():
+            closing.callback(pool.close)
+        stop = threading.Event()
+        clock = threading.Thread(target=_keep_schedule, args=(list(pools.values()), minute, stop), name="schedule")
+        clock.start()
+        closing.callback(clock.join)
+        closing.callback(stop.set)
+        yield f"http://{ports.LOOPBACK}:{server.server_port}"
+
+
+def _keep_schedule(pools: list[Pool], minute: float, stop: threading.Event) -> None:
+    """Call each function when its cron says so; where all its instances are busy, the platform would queue, we skip."""
+    now = datetime.now(UTC).replace(second=0, microsecond=0)
+    while not stop.wait(minute):
+        now += timedelta(minutes=1)
+        for pool in pools:
+            due = any(next(CronSim(cron, now - timedelta(minutes=1))) == now for cron in pool.function.crons)
+            if due and not pool.is_busy:
+                pool.call({}).add_done_callback(partial(_report, pool.function))
+
+
+def _report(function: Function, done: "Future[dict[str, Any]]") -> None:
+    """Say on the terminal what keeps a scheduled call from working: nobody else sees its answer."""
+    if not done.cancelled() and (error := done.result().get("error")):
+        print(f"{function.package}/{function.name}: {error}", file=sys.stderr, flush=True)

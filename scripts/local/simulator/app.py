@@ -1,0 +1,161 @@
+"""The routes of `/v1/videos`, as OpenAI's client calls them, in one server's manner."""
+
+import hmac
+import re
+import threading
+from collections.abc import Mapping
+from typing import Any, cast
+
+from flask import Flask, Response, request, send_file
+from flask.json.provider import DefaultJSONProvider
+from werkzeug.exceptions import MethodNotAllowed
+
+from scripts.local.simulator import control
+from scripts.local.simulator.create_request import PROMPT_LENGTH, CreateRequest, check_fields
+from scripts.local.simulator.directives import Directives, read_directives
+from scripts.local.simulator.errors import ApiError, answer_errors
+from scripts.local.simulator.faults import Faults, Place
+from scripts.local.simulator.job import Job
+from scripts.local.simulator.jobs import Jobs, Order
+from scripts.local.simulator.manners import Manner
+from scripts.local.simulator.misbehaviour import Misbehaviour
+from scripts.local.simulator.pace import Pace
+from scripts.local.simulator.studio import Studio, Variant
+
+LARGEST_BODY = 64 * 1024 * 1024
+LARGEST_PAGE = 100
+MEDIA_TYPES: dict[Variant, str] = {"video": "video/mp4", "thumbnail": "image/webp", "spritesheet": "image/jpeg"}
+
+
+def create_app(
+    jobs: Jobs, studio: Studio, manner: Manner, *, ended: threading.Event, api_key: str | None, pace: Pace
+) -> Flask:
+    """A Flask app that answers `/v1/videos` from these jobs; without an api key it lets everyone in.
+
+    Nothing it sends waits any longer once `ended` is set.
+    """
+    app = Flask(__name__)
+    app.json = _PlainJson(app)
+    app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = LARGEST_BODY
+    answer_errors(app, manner.envelope)
+    faults = Faults()
+    misbehaviour = Misbehaviour(faults, manner.envelope, ended)
+    app.register_blueprint(control.control(jobs, faults))
+
+    # An endpoint's name is the place of its faults.
+    @app.post("/v1/videos", endpoint="create")
+    def create_video() -> Mapping[str, Any]:
+        wanted, directives = _accepted(jobs, manner)
+        job = jobs.add(manner.new_id(), wanted, directives)
+        studio.start(job)
+        return manner.video(job, jobs.clock())
+
+    @app.get("/v1/videos", endpoint="list")
+    def list_videos() -> Mapping[str, Any]:
+        return _page(jobs, manner)
+
+    @app.get("/v1/videos/<job_id>", endpoint="retrieve")
+    def retrieve_video(job_id: str) -> tuple[Mapping[str, Any], int]:
+        return manner.retrieved(_known(jobs, job_id), jobs.clock())
+
+    @app.get("/v1/videos/<job_id>/content", endpoint="content")
+    def download_content(job_id: str) -> Response:
+        variant = manner.variant(request.args.get("variant"))
+        job = _known(jobs, job_id)
+        manner.check_content(job, jobs.clock())
+        return pace.set(send_file(studio.file(job, variant), mimetype=MEDIA_TYPES[variant]), ended)
+
+    @app.delete("/v1/videos/<job_id>", endpoint="delete")
+    def delete_video(job_id: str) -> dict[str, Any]:
+        if not manner.deletes:
+            raise MethodNotAllowed(["GET"])
+        job = _known(jobs, job_id)
+        jobs.delete(job_id)
+        studio.forget(job)
+        return {"id": job_id, "object": "video.deleted", "deleted": True}
+
+    @app.before_request
+    def before() -> Response | None:
+        if request.blueprint == control.NAME:
+            return None
+        gone = misbehaviour.instead("everything")
+        if gone is None and api_key is not None:
+            _check_key(api_key)
+        return gone or misbehaviour.instead(cast("Place", request.endpoint))
+
+    app.after_request(misbehaviour.afterwards)
+    return app
+
+
+class _PlainJson(DefaultJSONProvider):
+    """Answers in the order of the documentation and in readable letters, for people who look at them."""
+
+    sort_keys = False
+    ensure_ascii = False
+
+
+def _check_key(api_key: str) -> None:
+    given = request.authorization
+    if given is None or given.type != "bearer" or not given.token:
+        raise ApiError(401, "You didn't provide an API key in an Authorization header: Bearer YOUR_KEY.")
+    if not hmac.compare_digest(given.token.encode(), api_key.encode()):
+        raise ApiError(401, "Incorrect API key provided.", code="invalid_api_key")
+
+
+def _accepted(jobs: Jobs, manner: Manner) -> tuple[CreateRequest, Directives]:
+    """The request to create a job; one that is refused has been counted before its 400 is raised."""
+    prompt = ""
+    try:
+        fields = manner.fields(request)
+        prompt = str(fields.get("prompt") or "")
+        wanted = check_fields(fields)
+        return wanted, _agreed(read_directives(wanted.prompt))
+    except ApiError:
+        jobs.count_rejected(prompt[:PROMPT_LENGTH].encode(errors="replace").decode())
+        raise
+
+
+def _agreed(directives: Directives) -> Directives:
+    if directives.rejection is not None:
+        code, message = directives.rejection
+        raise ApiError(400, message, param="prompt", code=code)
+    return directives
+
+
+def _page(jobs: Jobs, manner: Manner) -> Mapping[str, Any]:
+    after = request.args.get("after")
+    page = jobs.page(limit=_limit(), order=_order(), after=after)
+    if page is None:
+        raise _not_found(str(after), param="after")
+    found, has_more = page
+    now = jobs.clock()
+    return manner.page([manner.video(job, now) for job in found], has_more=has_more)
+
+
+def _limit() -> int:
+    limit = request.args.get("limit", "20")
+    if not re.fullmatch("[0-9]{1,3}", limit) or int(limit) > LARGEST_PAGE:
+        raise _invalid("limit", f"expected a whole number from 0 to {LARGEST_PAGE}, got {limit!r}")
+    return int(limit)
+
+
+def _order() -> Order:
+    order = request.args.get("order", "desc")
+    if order not in {"asc", "desc"}:
+        raise _invalid("order", f"expected one of desc, asc, got {order!r}")
+    return cast("Order", order)
+
+
+def _known(jobs: Jobs, job_id: str) -> Job:
+    job = jobs.get(job_id)
+    if job is None:
+        raise _not_found(job_id)
+    return job
+
+
+def _not_found(job_id: str, *, param: str | None = None) -> ApiError:
+    return ApiError(404, f"Video with id '{job_id}' not found.", param=param)
+
+
+def _invalid(name: str, what: str) -> ApiError:
+    return ApiError(400, f"Invalid value for '{name}': {what}.", param=name, code="invalid_value")

@@ -1,0 +1,39 @@
+"""What a person writes into a prompt to make the job misbehave, from wherever the prompt is written."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+PROVIDER_ERROR = ("provider_error", "The provider could not render this video.")
+MODERATION_BLOCKED = ("moderation_blocked", "This request was blocked by our moderation system.")
+
+_SECONDS = r"([0-9]{1,9}(?:\.[0-9]{1,6})?)"
+
+
+@dataclass(frozen=True)
+class Directives:
+    """How a job departs from the usual; without directives in its prompt it does not."""
+
+    rejection: tuple[str, str] | None = None
+    failure: tuple[str, str] | None = None
+    delay: float = 0.0
+    expires_after: float | None = None
+
+
+# A new directive is one line here: what is written in the prompt, and what it changes.
+_TABLE: tuple[tuple[str, Callable[[Directives, re.Match[str]], Directives]], ...] = (
+    (r"\[reject\]", lambda found, _: replace(found, rejection=MODERATION_BLOCKED)),
+    (r"\[fail\]", lambda found, _: replace(found, failure=PROVIDER_ERROR)),
+    (r"\[moderate\]", lambda found, _: replace(found, failure=MODERATION_BLOCKED)),
+    (rf"\[delay={_SECONDS}\]", lambda found, match: replace(found, delay=float(match[1]))),
+    (rf"\[expire={_SECONDS}\]", lambda found, match: replace(found, expires_after=float(match[1]))),
+)
+
+
+def read_directives(prompt: str) -> Directives:
+    """The directives found in a prompt; brackets that are none are ordinary words."""
+    found = Directives()
+    for pattern, apply in _TABLE:
+        if match := re.search(pattern, prompt, re.IGNORECASE):
+            found = apply(found, match)
+    return found

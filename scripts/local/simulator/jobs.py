@@ -1,0 +1,210 @@
+"""The simulator's memory: jobs and the count of POSTs, in SQLite; a killed process forgets nothing it answered."""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypedDict
+
+from scripts.local.simulator.create_request import CreateRequest
+from scripts.local.simulator.directives import Directives
+from scripts.local.simulator.job import Job
+
+Order = Literal["asc", "desc"]
+
+# A deleted job keeps its row: it is still a valid `after`, so a list may be paged while it is emptied.
+_SCHEMA = """
+    create table if not exists jobs (
+        seq integer primary key autoincrement,
+        id text not null unique,
+        prompt text not null,
+        model text not null,
+        seconds text not null,
+        size text not null,
+        created_at real not null,
+        starts_at real not null,
+        finishes_at real not null,
+        expires_after real not null,
+        error_code text,
+        error_message text,
+        rendered_at real,
+        deleted integer not null default 0
+    );
+    create index if not exists jobs_in_order on jobs (created_at, seq);
+    create table if not exists posts (
+        prompt text primary key,
+        accepted integer not null default 0,
+        rejected integer not null default 0
+    );
+"""
+_INSERT = """
+    insert into jobs (id, prompt, model, seconds, size, created_at, starts_at, finishes_at, expires_after,
+        error_code, error_message)
+    values (:id, :prompt, :model, :seconds, :size, :now, :starts_at, :finishes_at, :expires_after,
+        :error_code, :error_message)
+"""
+_COUNT_ACCEPTED = """
+    insert into posts (prompt, accepted) values (?, 1) on conflict (prompt) do update set accepted = accepted + 1
+"""
+_COUNT_REJECTED = """
+    insert into posts (prompt, rejected) values (?, 1) on conflict (prompt) do update set rejected = rejected + 1
+"""
+_GET = "select * from jobs where id = ?"
+_UNRENDERED = "select * from jobs where rendered_at is null and error_code is null and not deleted order by seq"
+_PAGE: dict[Order, str] = {
+    "asc": """
+        select * from jobs
+        where not deleted
+          and (:after is null or (created_at, seq) > (select created_at, seq from jobs where id = :after))
+        order by created_at, seq limit :limit
+    """,
+    "desc": """
+        select * from jobs
+        where not deleted
+          and (:after is null or (created_at, seq) < (select created_at, seq from jobs where id = :after))
+        order by created_at desc, seq desc limit :limit
+    """,
+}
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long a job is queued, renders, and can be downloaded after that, in seconds."""
+
+    queue_seconds: float = 0.3
+    render_seconds: float = 1.0
+    expires_seconds: float = 3600.0
+
+
+class Posts(TypedDict):
+    """How often each prompt was POSTed: accepted as a job, and refused with a 400."""
+
+    posts: dict[str, int]
+    total: int
+    rejected: dict[str, int]
+
+
+class Jobs:
+    """The jobs of one data folder; safe to share between threads, one process at a time."""
+
+    def __init__(self, database: Path, *, timing: Timing, clock: Callable[[], float] = time.time) -> None:
+        self.clock = clock
+        self._timing = timing
+        self._lock = threading.Lock()
+        self._connection = sqlite3.connect(database, check_same_thread=False)
+        self._connection.row_factory = sqlite3.Row
+        self._connection.execute("pragma journal_mode = wal")
+        # Enough for a killed process; only a machine losing power could lose the last commits.
+        self._connection.execute("pragma synchronous = normal")
+        self._connection.executescript(_SCHEMA)
+
+    def add(self, job_id: str, wanted: CreateRequest, directives: Directives) -> Job:
+        """The new job of this id, stored with its POST in one transaction: it is answered only after both are kept."""
+        error_code, error_message = directives.failure or (None, None)
+        with self._transaction() as connection:
+            now = self.clock()
+            starts_at = now + self._timing.queue_seconds
+            expires_after = directives.expires_after
+            connection.execute(
+                _INSERT,
+                {
+                    **vars(wanted),
+                    "id": job_id,
+                    "now": now,
+                    "starts_at": starts_at,
+                    "finishes_at": starts_at + self._timing.render_seconds + directives.delay,
+                    "expires_after": self._timing.expires_seconds if expires_after is None else expires_after,
+                    "error_code": error_code,
+                    "error_message": error_message,
+                },
+            )
+            connection.execute(_COUNT_ACCEPTED, [wanted.prompt])
+            return _job(connection.execute(_GET, [job_id]).fetchone())
+
+    def count_rejected(self, prompt: str) -> None:
+        """The POST of this prompt counts as refused; a body without one counts under the empty prompt."""
+        with self._transaction() as connection:
+            connection.execute(_COUNT_REJECTED, [prompt])
+
+    def get(self, job_id: str) -> Job | None:
+        """The job of this id, or None if there is none or it was deleted."""
+        with self._transaction() as connection:
+            row = connection.execute(_GET, [job_id]).fetchone()
+        return None if row is None or row["deleted"] else _job(row)
+
+    def page(self, *, limit: int, order: Order, after: str | None) -> tuple[list[Job], bool] | None:
+        """Up to `limit` jobs by creation and whether more follow; None if `after` was never a job."""
+        with self._transaction() as connection:
+            if after is not None and connection.execute(_GET, [after]).fetchone() is None:
+                return None
+            rows = connection.execute(_PAGE[order], {"after": after, "limit": limit + 1}).fetchall()
+        return [_job(row) for row in rows[:limit]], len(rows) > limit
+
+    def every(self) -> list[Job]:
+        """Every job there ever was, even a deleted one, oldest first."""
+        with self._transaction() as connection:
+            rows = connection.execute("select * from jobs order by seq").fetchall()
+        return [_job(row) for row in rows]
+
+    def forget(self) -> list[Job]:
+        """The jobs that were known and are no more; the count of POSTs stays."""
+        with self._transaction() as connection:
+            rows = connection.execute("select * from jobs where not deleted").fetchall()
+            connection.execute("update jobs set deleted = 1")
+        return [_job(row) for row in rows]
+
+    def unrendered(self) -> list[Job]:
+        """The jobs that still need a video, oldest first."""
+        with self._transaction() as connection:
+            rows = connection.execute(_UNRENDERED).fetchall()
+        return [_job(row) for row in rows]
+
+    def rendered(self, job_id: str) -> bool:
+        """Whether the job still wants the video that exists from now on; False if it was deleted meanwhile."""
+        with self._transaction() as connection:
+            return _changed(
+                connection.execute(
+                    "update jobs set rendered_at = ? where id = ? and not deleted", [self.clock(), job_id]
+                )
+            )
+
+    def failed(self, job_id: str, code: str, message: str) -> None:
+        """The job ends failed, at the time it would have been completed."""
+        with self._transaction() as connection:
+            connection.execute(
+                "update jobs set error_code = ?, error_message = ? where id = ?", [code, message, job_id]
+            )
+
+    def delete(self, job_id: str) -> bool:
+        """Whether there was such a job; from now on there is none."""
+        with self._transaction() as connection:
+            return _changed(connection.execute("update jobs set deleted = 1 where id = ? and not deleted", [job_id]))
+
+    def posts(self) -> Posts:
+        """Every POST ever counted, by prompt."""
+        with self._transaction() as connection:
+            rows = connection.execute("select prompt, accepted, rejected from posts order by rowid").fetchall()
+        accepted = {prompt: count for prompt, count, _ in rows if count}
+        rejected = {prompt: count for prompt, _, count in rows if count}
+        return Posts(posts=accepted, total=sum(accepted.values()), rejected=rejected)
+
+    def close(self) -> None:
+        """The database is closed; its files hold everything."""
+        with self._lock:
+            self._connection.close()
+
+    @contextmanager
+    def _transaction(self) -> Generator[sqlite3.Connection]:
+        with self._lock, self._connection:
+            yield self._connection
+
+
+def _job(row: sqlite3.Row) -> Job:
+    return Job(**dict(row))
+
+
+def _changed(cursor: sqlite3.Cursor) -> bool:
+    return cursor.rowcount == 1

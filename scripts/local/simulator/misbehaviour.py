@@ -1,0 +1,85 @@
+"""What comes of a fault: the bad answer a request gets, instead of its own or after it was carried out."""
+
+import threading
+from collections.abc import Iterator
+
+from flask import Response, g, jsonify, request
+
+from scripts.local.simulator.errors import ApiError, Envelope
+from scripts.local.simulator.faults import ArmedFault, Fault, Faults, Place
+from scripts.local.simulator.pace import Pace
+
+PAGE = "<!doctype html><title>Please sign in</title><p>Please sign in to go on.</p>"
+
+
+class Misbehaviour:
+    """The faults of a Flask app: one is chosen before a request is carried out, and may wait until its answer is made.
+
+    Nothing hangs or drips any longer once `ended` is set.
+    """
+
+    def __init__(self, faults: Faults, envelope: Envelope, ended: threading.Event) -> None:
+        self._faults = faults
+        self._envelope = envelope
+        self._ended = ended
+
+    def instead(self, place: Place) -> Response | None:
+        """The answer to this request if it is not to be carried out; a late fault waits for `afterwards`."""
+        if "fault" in g:
+            return None
+        struck = self._faults.strike(place)
+        if struck is None:
+            return None
+        if struck.fault.is_late:
+            g.fault = struck
+            return None
+        # Read whole all the same: the server would wait for what is left of it before it drops the connection.
+        request.get_data(cache=False)
+        return self._answer(struck.fault)
+
+    def afterwards(self, response: Response) -> Response:
+        """The answer as it goes out. An error is not spoiled: nothing was accepted, there is nothing to truncate."""
+        struck: ArmedFault | None = g.pop("fault", None)
+        if struck is None:
+            return response
+        if response.status_code >= 400:  # noqa: PLR2004
+            self._faults.take_back(struck)
+            return response
+        match struck.fault.kind:
+            case "slow":
+                return Pace(struck.fault.bytes_per_second).set(response, self._ended)
+            case "truncate":
+                return _halved(response)
+            case _:
+                return self._answer(struck.fault)
+
+    def _answer(self, fault: Fault) -> Response:
+        error = ApiError(fault.status or 200, "The simulator was told to answer so.")
+        match fault.kind:
+            case "html":
+                response = Response(PAGE, error.status, mimetype="text/html")
+            case "hang":
+                response = Response(self._hang_up(after=fault.seconds))
+            case "close":
+                response = Response(self._hang_up(after=0))
+            case _:
+                response = jsonify(self._envelope(error))
+                response.status_code = error.status
+        if fault.retry_after is not None:
+            response.headers["Retry-After"] = str(fault.retry_after)
+        return response
+
+    def _hang_up(self, *, after: float) -> Iterator[bytes]:
+        """A body that is never sent, nor its headers: the server drops the connection, as if its client had."""
+        self._ended.wait(after)
+        raise ConnectionAbortedError
+        yield b""
+
+
+def _halved(response: Response) -> Response:
+    """Half of the body under the headers of all of it."""
+    response.direct_passthrough = False
+    body = response.get_data()
+    response.content_length = len(body)
+    response.response = [body[: len(body) // 2]]
+    return response

@@ -1,0 +1,74 @@
+"""A simulator that listens: in this process for a test or the local stack, or as the command's whole life."""
+
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from wsgiref.types import WSGIEnvironment
+
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from scripts.local.simulator.app import create_app
+from scripts.local.simulator.jobs import Jobs, Timing
+from scripts.local.simulator.manners import MANNERS, MannerName
+from scripts.local.simulator.pace import Pace
+from scripts.local.simulator.studio import Studio
+
+HOST = "127.0.0.1"
+USUAL_TIMING = Timing()
+USUAL_PACE = Pace()
+
+_STOP_POLL_SECONDS = 0.05
+
+
+@contextmanager
+def simulator(
+    data: Path,
+    *,
+    port: int = 0,
+    api_key: str | None = None,
+    timing: Timing = USUAL_TIMING,
+    clock: Callable[[], float] = time.time,
+    manner: MannerName = "openai",
+    pace: Pace = USUAL_PACE,
+    content: Path | None = None,
+) -> Generator[str]:
+    """A simulator listens on loopback until the block ends; yields its base URL, which ends in /v1.
+
+    Port 0 is a free one. `data` is made if it does not exist, and belongs to one simulator at a time. It answers in
+    the manner of one server of the dialect; content comes at this pace, and is this file if one is given.
+    """
+    videos = data.resolve() / "videos"
+    videos.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as closing:
+        jobs = Jobs(data / "jobs.sqlite3", timing=timing, clock=clock)
+        closing.callback(jobs.close)
+        forgotten = [] if MANNERS[manner].remembers else jobs.forget()
+        studio = Studio(videos, jobs, content=None if content is None else content.resolve(strict=True))
+        closing.callback(studio.close)
+        for job in forgotten:
+            studio.forget(job)
+        ended = threading.Event()
+        app = create_app(jobs, studio, MANNERS[manner], ended=ended, api_key=api_key, pace=pace)
+        server = make_server(HOST, port, app, threaded=True, request_handler=QuietHandler)
+        closing.callback(server.server_close)
+        thread = threading.Thread(target=server.serve_forever, args=[_STOP_POLL_SECONDS], name="simulator")
+        thread.start()
+        closing.callback(thread.join)
+        closing.callback(server.shutdown)
+        closing.callback(ended.set)
+        yield f"http://{HOST}:{server.server_port}/v1"
+
+
+class QuietHandler(WSGIRequestHandler):
+    """HTTP/1.1, and not a line per request."""
+
+    protocol_version = "HTTP/1.1"
+
+    def connection_dropped(self, error: BaseException, environ: WSGIEnvironment | None = None) -> None:  # noqa: ARG002
+        """The connection ends: nothing more is read from it."""
+        self.close_connection = True
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Nothing is logged."""

@@ -1,0 +1,264 @@
+"""The local stack: Postgres, SeaweedFS, a Sora simulator and the functions' host, with one set of settings."""
+
+import base64
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import sys
+import uuid
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+
+from generation_history.errors import HistoryError, NotConfigured
+from generation_history.object_store import ObjectStore
+from generation_history.providers.sora import SoraProvider
+from generation_history.settings import provider, provider_key, spaces
+from scripts.create_logins import LOGINS, create_logins
+from scripts.local import ports, process
+from scripts.local.host.project import ROOT
+from scripts.local.host.server import host
+from scripts.local.postgres import Postgres
+from scripts.local.seaweedfs import SeaweedFS
+from scripts.migrate import migrate
+
+DATABASE = "history"
+SIMULATOR_READY_S = 20
+#: Of the functions, unless something else has it.
+USUAL_PORT = 8787
+
+#: Small and short, so that a whole ad is rendered in seconds.
+DEFAULTS = {
+    "DO_SPACES_BUCKET": "soraking-videos",
+    "DO_SPACES_REGION": "nyc3",
+    "HISTORY_ACCESS": "single-owner",
+    "SORA_MODEL": "sora-2",
+    "SORA_SIZE": "288x512",
+    "SORA_SECONDS": "2",
+    "WORKER_LEASE_SECONDS": "10",
+    "WORKER_FIND_SECONDS": "6",
+}
+#: What project.yml names and nobody needs here.
+UNUSED = (
+    *("HISTORY_JWT_SECRET", "HISTORY_JWT_ISSUER", "HISTORY_JWT_AUDIENCE"),
+    *("SORA_DOWNLOAD_HOSTS", "DO_SPACES_ENDPOINT", "WORKER_CONCURRENCY", "WORKER_DOWNLOADS"),
+    *("SORA_SUBMITTING", "SORA_MAX_RUNNING", "SORA_MAX_PER_MINUTE", "SPEND_LIMIT_PER_OWNER_DAY"),
+    *("POLLER_WAKE_URL", "POLLER_WAKE_KEY", "POLLER_WAKE_LAMBDA"),
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where the stack keeps its state, its ports (None: the last ones or free ones), and its pace."""
+
+    folder: Path
+    port: int | None = None
+    postgres_port: int | None = None
+    spaces_port: int | None = None
+    sora_port: int | None = None
+    minute: float = 1.0
+    render_seconds: float = 1.0
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running stack: the functions' base URL, and every setting as the functions have it."""
+
+    url: str
+    environment: Mapping[str, str]
+
+
+@contextmanager
+def stack(options: Options) -> Generator[Stack]:
+    """The whole stack runs until the block ends; this process's environment has its settings too.
+
+    What the environment names already is used instead of a part of the stack: DATABASE_URL (with MIGRATE_DATABASE_URL
+    and WORKER_DATABASE_URL), DO_SPACES_ENDPOINT or DO_SPACES_ACCESS_KEY, and SORA_BASE_URL.
+    """
+    options.folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as closing:
+        closing.enter_context(_sole_use(options.folder))
+        kept = _Kept(options.folder)
+        given = {name: value for name, value in os.environ.items() if value}
+        environment = dict.fromkeys(UNUSED, "none") | DEFAULTS | kept.settings()
+        if "DATABASE_URL" not in given:
+            environment |= _start_postgres(closing, options, kept)
+        if not given.keys() & {"DO_SPACES_ENDPOINT", "DO_SPACES_ACCESS_KEY"}:
+            environment |= _start_spaces(closing, options, kept)
+        if "SORA_BASE_URL" not in given:
+            environment |= _start_simulator(closing, options, kept)
+        environment |= {name: value for name, value in given.items() if name in environment or _is_ours(name)}
+        os.environ.update(environment)
+        if not given.keys() & {"DATABASE_URL", "SORA_BASE_URL"}:
+            _price_the_simulator(environment["MIGRATE_DATABASE_URL"])
+        _check_settings()
+        port = options.port or kept.port("functions", first=USUAL_PORT)
+        url = closing.enter_context(host(environment, port=port, logs=_logs(options.folder), minute=options.minute))
+        kept.remember_port("functions", urlsplit(url).port or 0)
+        yield Stack(url, environment)
+
+
+def forget(folder: Path) -> None:
+    """Guarantees that nothing of earlier runs is left in the folder."""
+    if folder.exists():
+        with _sole_use(folder):
+            shutil.rmtree(folder)
+
+
+@contextmanager
+def _sole_use(folder: Path) -> Generator[None]:
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise NotConfigured(
+                f"another stack is running on {folder.name}; stop it or give another --folder"
+            ) from None
+        yield
+
+
+class _Kept:
+    """What stays the same between runs: secrets, the owner, and the ports."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "kept.json"
+        self._values: dict[str, str] = json.loads(self._path.read_text()) if self._path.exists() else {}
+
+    @property
+    def owner_id(self) -> str:
+        return self._keep("owner_id", str(uuid.uuid4()))
+
+    def settings(self) -> dict[str, str]:
+        return {
+            "HISTORY_OWNER_ID": self.owner_id,
+            "HEALTH_TOKEN": self.secret("health"),
+            "OPENAI_WEBHOOK_SECRET": "whsec_" + base64.b64encode(self.secret("webhook").encode()).decode(),
+        }
+
+    def secret(self, name: str) -> str:
+        return self._keep(f"secret_{name}", secrets.token_hex(24))
+
+    def port(self, service: str, *, first: int = 0) -> int:
+        """The port of the last run, or the first one, if it is free; else another."""
+        port = int(self._values.get(f"port_{service}", first))
+        return port if port and ports.is_free(port) else ports.free_port()
+
+    def same_port(self, service: str) -> int | None:
+        """The port of the last run."""
+        return int(self._values.get(f"port_{service}", "0")) or None
+
+    def remember_port(self, service: str, port: int) -> None:
+        self._values[f"port_{service}"] = str(port)
+        self._write()
+
+    def _keep(self, name: str, value: str) -> str:
+        if name not in self._values:
+            self._values[name] = value
+            self._write()
+        return self._values[name]
+
+    def _write(self) -> None:
+        new = self._path.with_suffix(".new")
+        new.touch(mode=0o600)
+        new.write_text(json.dumps(self._values, indent=1))
+        new.replace(self._path)
+
+
+def _logs(folder: Path) -> Path:
+    logs = folder / "logs"
+    logs.mkdir(exist_ok=True)
+    return logs
+
+
+def _start_postgres(closing: ExitStack, options: Options, kept: _Kept) -> dict[str, str]:
+    port = options.postgres_port or kept.port("postgres")
+    server = closing.enter_context(Postgres(options.folder / "postgres", port=port, password=kept.secret("postgres")))
+    kept.remember_port("postgres", server.port)
+    with psycopg.connect(server.admin_url, autocommit=True) as connection:
+        if not connection.execute("select 1 from pg_database where datname = %s", [DATABASE]).fetchone():
+            connection.execute(f"create database {DATABASE}")  # pyright: ignore[reportArgumentType, reportCallIssue]
+    passwords = {login: kept.secret(login) for login in LOGINS}
+    create_logins(server.url(DATABASE, "postgres", kept.secret("postgres")), passwords)
+    urls = {login: server.url(DATABASE, login, password) for login, password in passwords.items()}
+    migrate(urls["history_migrate"])
+    return {
+        "DATABASE_URL": urls["history_api"],
+        "WORKER_DATABASE_URL": urls["history_worker"],
+        "MIGRATE_DATABASE_URL": urls["history_migrate"],
+    }
+
+
+def _start_spaces(closing: ExitStack, options: Options, kept: _Kept) -> dict[str, str]:
+    access_key, secret_key = "local", kept.secret("spaces")
+    server = closing.enter_context(
+        SeaweedFS(
+            options.folder / "spaces",
+            port=options.spaces_port or kept.port("spaces"),
+            access_key=access_key,
+            secret_key=secret_key,
+            bucket=DEFAULTS["DO_SPACES_BUCKET"],
+        )
+    )
+    kept.remember_port("spaces", server.port)
+    return {
+        "DO_SPACES_ENDPOINT": server.endpoint,
+        "DO_SPACES_ACCESS_KEY": access_key,
+        "DO_SPACES_SECRET_KEY": secret_key,
+    }
+
+
+def _start_simulator(closing: ExitStack, options: Options, kept: _Kept) -> dict[str, str]:
+    # Scenes name the server that knows their jobs, so it must be found again where it was.
+    port = options.sora_port or kept.same_port("sora") or ports.free_port()
+    ports.require_free(port, of="The simulator")
+    key = kept.secret("sora")
+    command = [sys.executable, "-m", "scripts.local.simulator", "--port", str(port), "--api-key", key]
+    command += ["--data", str(options.folder / "sora"), "--render-seconds", str(options.render_seconds)]
+    log = _logs(options.folder) / "simulator.log"
+    child = process.start(command, log=log, cwd=ROOT)
+    closing.callback(process.stop, child, timeout=3)
+    process.wait_until(lambda: not ports.is_free(port), process=child, log=log, timeout=SIMULATOR_READY_S)
+    kept.remember_port("sora", port)
+    return {"SORA_BASE_URL": f"http://{ports.LOOPBACK}:{port}/v1", "OPENAI_API_KEY": key}
+
+
+def _price_the_simulator(migrate_url: str) -> None:
+    """What sora-2 cost last, so that costs are seen to add up."""
+    price = """
+        insert into prices (provider, model, size, usd_per_second, valid_from, source)
+        values (%s, 'sora-2', '*', 0.10, '2025-01-01', 'the simulator asks what sora-2 cost last')
+        on conflict do nothing
+    """
+    with psycopg.connect(migrate_url) as connection:
+        connection.execute(price, [ports.LOOPBACK])
+
+
+def _is_ours(name: str) -> bool:
+    return name.startswith(("HISTORY_", "DO_SPACES_", "SORA_", "WORKER_", "OPENAI_")) or name.endswith("DATABASE_URL")
+
+
+def _check_settings() -> None:
+    """Each part answers with these settings; HistoryError names the setting of the first one that does not."""
+    for setting in ("DATABASE_URL", "WORKER_DATABASE_URL"):
+        _check_database(setting)
+    ObjectStore(spaces()).check()
+    SoraProvider(provider().base_urls[0], provider_key()).check()
+
+
+def _check_database(setting: str) -> None:
+    url = os.environ.get(setting, "")
+    try:
+        with psycopg.connect(url, connect_timeout=5) as connection:
+            connection.execute("select from generations limit 0")
+    except psycopg.errors.UndefinedTable:
+        raise NotConfigured(f"{setting}: the database has no tables yet; run scripts/migrate") from None
+    except psycopg.ProgrammingError:
+        raise NotConfigured(f"{setting} is not a URL like postgresql://login:password@host/name") from None
+    except psycopg.Error as error:
+        raise HistoryError(f"{setting}: {str(error).strip().splitlines()[0]}") from None

@@ -1,0 +1,142 @@
+"""Compare the rows with the objects, both ways; --apply removes what no row knows.
+
+An object without a row may be one whose row is about to be written, so only what is older than a day counts, and it is
+looked at again the moment before it is removed. A row without its object is told and never changed: a person decides.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import psycopg
+
+from generation_history import settings
+from generation_history.errors import HistoryError, NotConfigured
+from generation_history.ids import as_uuid
+from generation_history.object_store import ObjectStore, key_of
+from scripts.migrate import connect, one_line
+
+OLDER_THAN = timedelta(days=1)
+PREFIX = "generations/"
+
+_ROWS = """
+    select v.generation_id::text, s.id::text, u.url
+    from scenes s
+    join variants v on v.id = s.variant_id
+    cross join lateral (values (s.video_url), (s.thumbnail_url)) u (url)
+    where u.url is not null
+"""
+_ROWS_OF_GENERATION = _ROWS + " and v.generation_id = %(generation_id)s"
+_AT_WORK = """
+    select 1 from jobs j join scenes s on s.id = j.scene_id join variants v on v.id = s.variant_id
+    where v.generation_id = %(generation_id)s
+"""
+
+
+@dataclass
+class Report:
+    """What a comparison found, and what was done about it."""
+
+    orphans: int = 0
+    removed: int = 0
+    missing: int = 0
+    uploads: int = 0
+    aborted: int = 0
+
+    @property
+    def agrees(self) -> bool:
+        """Whether rows and objects agree now."""
+        return self.orphans == self.removed and self.uploads == self.aborted and not self.missing
+
+
+def reconcile(url: str, store: ObjectStore, *, apply: bool = False, older_than: timedelta = OLDER_THAN) -> Report:
+    """What differs between rows and objects; with apply, orphans and unfinished uploads are gone."""
+    report = Report()
+    with connect(url) as connection:
+        _see_all_rows(connection)
+        known = dict(_keys(connection.execute(_ROWS)))
+        seen: set[str] = set()
+        for key, modified in store.keys(PREFIX):
+            seen.add(key)
+            if key not in known and modified < datetime.now(UTC) - older_than:
+                _orphan(connection, store, key, modified, report, apply=apply)
+        for key in sorted(known.keys() - seen):
+            if store.modified(key) is None and _is_known(connection, key):
+                report.missing += 1
+                print(f"missing  {key}  of scene {known[key]}")
+    for key, upload_id, begun in list(store.unfinished_uploads(PREFIX)):
+        if begun < datetime.now(UTC) - older_than:
+            report.uploads += 1
+            print(f"upload   {key}  never finished, begun {begun:%Y-%m-%d %H:%M}")
+            if apply:
+                store.abort_upload(key, upload_id)
+                report.aborted += 1
+    return report
+
+
+def _see_all_rows(connection: psycopg.Connection) -> None:
+    """An error unless this login sees every row: whoever is shown no row would take every object for an orphan."""
+    connection.execute("set row_security = off")
+    try:
+        connection.execute("select from scenes limit 1")
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise NotConfigured(f"MIGRATE_DATABASE_URL must be of history_migrate: {one_line(error)}") from None
+
+
+def _keys(rows: Iterable[tuple[str, str, str]]) -> Iterator[tuple[str, str]]:
+    for generation_id, scene_id, url in rows:
+        key = key_of(url, generation_id)
+        if key is not None:
+            yield key, scene_id
+
+
+def _orphan(
+    connection: psycopg.Connection, store: ObjectStore, key: str, modified: datetime, report: Report, *, apply: bool
+) -> None:
+    # Again, now: its row may have been written, or the object anew, since the lists were read.
+    if store.modified(key) != modified or _is_known(connection, key) or _is_at_work(connection, key):
+        return
+    report.orphans += 1
+    print(f"orphan   {key}  {modified:%Y-%m-%d %H:%M}")
+    if apply:
+        store.delete(key)
+        report.removed += 1
+
+
+def _is_known(connection: psycopg.Connection, key: str) -> bool:
+    rows = connection.execute(_ROWS_OF_GENERATION, {"generation_id": _generation_id(key)})
+    return any(known == key for known, _ in _keys(rows))
+
+
+def _is_at_work(connection: psycopg.Connection, key: str) -> bool:
+    """Whether a worker may be about to write this object once more, and then its row."""
+    return bool(connection.execute(_AT_WORK, {"generation_id": _generation_id(key)}).fetchone())
+
+
+def _generation_id(key: str) -> UUID | None:
+    return as_uuid(key.split("/")[1])
+
+
+def main() -> int:
+    """0 when rows and objects agree in the end, 1 when they do not or could not be compared."""
+    parser = argparse.ArgumentParser(prog="scripts/reconcile", description=__doc__)
+    parser.add_argument("--apply", action="store_true", help="remove orphans and abort unfinished uploads")
+    arguments = parser.parse_args()
+    try:
+        url = settings.migrate_database_url()
+        report = reconcile(url, ObjectStore(settings.spaces()), apply=arguments.apply)
+    except (HistoryError, psycopg.Error) as error:
+        print(f"scripts/reconcile: {one_line(error)}", file=sys.stderr)
+        return 1
+    print(
+        f"{report.orphans} orphans ({report.removed} removed), {report.missing} missing, "
+        f"{report.uploads} unfinished uploads ({report.aborted} aborted)"
+    )
+    return 0 if report.agrees else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

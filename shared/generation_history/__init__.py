@@ -1,0 +1,26 @@
+"""Keeps every generated ad video: records it, brings it home before it expires, serves it back.
+
+Names are imported on first use, so that reading the record needs neither boto3 nor requests.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from generation_history.generation_manager import GenerationManager
+    from generation_history.pipeline_integrator import PipelineIntegrator
+    from generation_history.video_storage_manager import VideoStorageManager
+
+__all__ = ["GenerationManager", "PipelineIntegrator", "VideoStorageManager"]
+
+_HOMES = {
+    "GenerationManager": "generation_history.generation_manager",
+    "PipelineIntegrator": "generation_history.pipeline_integrator",
+    "VideoStorageManager": "generation_history.video_storage_manager",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'generation_history' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

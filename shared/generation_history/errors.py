@@ -1,0 +1,148 @@
+"""Every error a caller can meet.
+
+HistoryError                    500  internal
+|-- NotConfigured               503  not_configured       a setting is missing or wrong; names it
+|-- Unavailable                 503  unavailable          the database cannot be reached; try again
+|-- InvalidValue                400  invalid_value        names the value (also a ValueError)
+|-- NotAuthenticated            401  not_authenticated
+|-- NotFound                    404  not_found            no such thing, or someone else's (also a LookupError)
+|-- MethodNotAllowed            405  method_not_allowed
+|-- Conflict                    409  conflict             the row does not allow it
+|   |-- LeaseLost               409  lease_lost           another worker took the job over
+|   `-- Held                    409  held                 a limit on spending holds the POST back for now
+|-- TooLarge                    413  too_large
+|-- SceneFailure                500  its failure code     why a scene has no video; .final: trying again cannot help
+`-- ProviderError               502  provider_error       what a video provider answered
+    |-- NotSent                                           the provider provably has no job of it (429, no connection)
+    |-- Rejected                                          it refused this request for good
+    |-- NotAllowed                                        it refused our key or our balance
+    |-- OutcomeUnknown                                    it may or may not have taken the job
+    |-- JobGone                                           it does not know the job (404, 410)
+    `-- ProviderUnavailable                               try again later
+"""
+
+from generation_history.models import FailureCode
+
+
+class HistoryError(Exception):
+    """An error of this project; its text is safe to show: no secret, no signed URL."""
+
+    status = 500
+    code = "internal"
+
+
+class NotConfigured(HistoryError):
+    """A setting is missing or wrong; the text starts with its name."""
+
+    status = 503
+    code = "not_configured"
+
+
+class Unavailable(HistoryError):
+    """The database cannot be reached or gave up; the same call may work later."""
+
+    status = 503
+    code = "unavailable"
+
+
+class InvalidValue(HistoryError, ValueError):
+    """A value that cannot be recorded; the text names it."""
+
+    status = 400
+    code = "invalid_value"
+
+
+class NotAuthenticated(HistoryError):
+    """No token, or one that does not hold."""
+
+    status = 401
+    code = "not_authenticated"
+
+
+class NotFound(HistoryError, LookupError):
+    """No such row, or someone else's."""
+
+    status = 404
+    code = "not_found"
+
+
+class MethodNotAllowed(HistoryError):
+    """The path exists, but not for this method."""
+
+    status = 405
+    code = "method_not_allowed"
+
+
+class Conflict(HistoryError):
+    """What is recorded already does not allow it."""
+
+    status = 409
+    code = "conflict"
+
+
+class LeaseLost(Conflict):
+    """The job's lease ran out and another worker may have it; nothing was written."""
+
+    code = "lease_lost"
+
+
+class Held(Conflict):
+    """A limit on submitting holds this POST back; the text starts with the limit's name."""
+
+    code = "held"
+
+
+class TooLarge(HistoryError):
+    """The request is larger than the platform takes."""
+
+    status = 413
+    code = "too_large"
+
+
+class SceneFailure(HistoryError):
+    """A scene has no video for this reason; failure_code is of the closed set."""
+
+    def __init__(self, failure_code: FailureCode, message: str, *, final: bool = False) -> None:
+        super().__init__(message)
+        self.failure_code: FailureCode = failure_code
+        self.code = failure_code
+        self.final = final
+
+
+class ProviderError(HistoryError):
+    """A video provider's answer, or the lack of one; retry_after is in seconds where it named any."""
+
+    status = 502
+    code = "provider_error"
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class NotSent(ProviderError):
+    """The provider provably has no job of this request: it may be posted again."""
+
+
+class Rejected(ProviderError):
+    """The provider refused this request for good."""
+
+    def __init__(self, message: str, *, failure_code: FailureCode = "submit_rejected") -> None:
+        super().__init__(message)
+        self.failure_code: FailureCode = failure_code
+
+
+class NotAllowed(ProviderError):
+    """The provider refused our key or our balance: a person must act, the work waits."""
+
+
+class OutcomeUnknown(ProviderError):
+    """The provider may or may not have taken the job: it must not be posted again."""
+
+
+class JobGone(ProviderError):
+    """The provider does not know the job, or not any more."""
+
+
+class ProviderUnavailable(ProviderError):
+    """The provider could not answer now: the same question may be asked again."""

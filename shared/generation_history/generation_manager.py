@@ -1,0 +1,457 @@
+"""GenerationManager: with GenerationReader, the only SQL on generations, variants, scenes and generation_metadata."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, LiteralString, cast
+from uuid import UUID
+
+from generation_history.database import Statement
+from generation_history.errors import InvalidValue, NotFound
+from generation_history.generation_reader import (
+    LIST_SCENES,
+    METADATA_KINDS,
+    READ_GENERATION,
+    READ_SCENE,
+    READ_VARIANT,
+    GenerationReader,
+    row_id,
+)
+from generation_history.ids import as_uuid, uuid7
+from generation_history.models import RETRY_SUBMITS, Generation, MetadataRow, Scene, Variant
+from generation_history.values import checked
+
+_ROLL_UP_COST: Final[LiteralString] = """
+    select roll_up_cost(v.generation_id) from scenes s join variants v on v.id = s.variant_id where s.id = %(id)s
+"""
+
+
+class GenerationManager(GenerationReader):
+    """The record of one owner, to read and to write: the database shows and takes that owner's rows only.
+
+    Records are plain dicts as models.py describes them. An id that names nothing of this owner's, or nothing any more,
+    is None from get_generation and NotFound from a write. None for an argument of an update leaves that column alone.
+    """
+
+    # ------------------------------------------------------------ generations
+
+    def create_generation(
+        self,
+        source_video_url: str,
+        source_video_type: str,
+        variant_types: Sequence[str],
+        cost_estimate: float | None,
+        *,
+        start: bool = False,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Generation:
+        """The new generation, pending; with start it is processing and its variants exist.
+
+        cost_estimate is in US dollars, None when unknown; metadata is by kind, as save_metadata takes it.
+        """
+        generation_id = uuid7()
+        statements = self._create_statements(
+            generation_id, source_video_url, source_video_type, variant_types, cost_estimate, start=start
+        )
+        if metadata:
+            statements.append(self._save_metadata(generation_id, metadata))
+        return cast("Generation", self._record_of("generation", *statements, (READ_GENERATION, {"id": generation_id})))
+
+    def create_with_scenes(
+        self,
+        source_video_url: str,
+        source_video_type: str,
+        prompts: Mapping[str, Sequence[str]],
+        *,
+        cost_estimate: float | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        submit: bool = True,
+        model: str | None = None,
+        size: str | None = None,
+        seconds: int | None = None,
+    ) -> Generation:
+        """A generation with all its variants and scenes, recorded and queued for submission in one transaction."""
+        generation_id = uuid7()
+        variants = {variant_type: uuid7() for variant_type in prompts}
+        statements = self._create_statements(
+            generation_id, source_video_url, source_video_type, list(prompts), cost_estimate, start=True, ids=variants
+        )
+        for variant_type, variant_id in variants.items():
+            statements.append(
+                _record_scenes(
+                    variant_id, prompts[variant_type], submit=submit, model=model, size=size, seconds=seconds
+                )
+            )
+        if metadata:
+            statements.append(self._save_metadata(generation_id, metadata))
+        return cast("Generation", self._record_of("generation", *statements, (READ_GENERATION, {"id": generation_id})))
+
+    def update_generation_status(
+        self, generation_id: str, status: str, error_message: str | None = None, actual_cost: float | None = None
+    ) -> Generation:
+        """The generation with this status; a completed or failed set here stands whatever its scenes do.
+
+        For a failed one nothing more is paid: what was not submitted is cancelled, what was still comes home. A
+        reported actual_cost (US dollars) is kept as reported.
+        """
+        update = """
+            update generations
+            set status = %(status)s::text, status_set_by_caller = %(status)s in ('completed', 'failed'),
+                completed_at = case when %(status)s = 'completed' then coalesce(completed_at, now()) end,
+                error_message = coalesce(%(error_message)s, case when %(status)s = 'failed' then error_message end),
+                actual_cost = coalesce(%(actual_cost)s, actual_cost),
+                actual_cost_reported = actual_cost_reported or %(actual_cost)s is not null
+            where id = %(id)s and deleted_at is null
+        """
+        values = checked(status=status, error_message=error_message, actual_cost=actual_cost)
+        found = {"id": row_id(generation_id, "generation"), **values}
+        cancel = _cancel_unsubmitted(found["id"], "its generation failed") if status == "failed" else []
+        roll_up: Statement = ("select roll_up(%(id)s)", found)
+        return cast(
+            "Generation", self._record_of("generation", *cancel, (update, found), roll_up, (READ_GENERATION, found))
+        )
+
+    def delete_generation(self, generation_id: str, *, purge: bool = False) -> bool:
+        """True when it was there and is hidden now: what was not submitted is cancelled, what is paid comes home.
+
+        restore_generation undoes it for 30 days; with purge it is gone for good with the next purge, also if it was
+        deleted before.
+        """
+        found = as_uuid(generation_id)
+        if found is None:
+            return False
+        hide = """
+            update generations
+            set deleted_at = coalesce(deleted_at, now()),
+                purge_at = now() + case when %(purge)s then interval '0' else interval '30 days' end
+            where id = %(id)s and (deleted_at is null or %(purge)s) and purging_since is null
+            returning id
+        """
+        by_id = {"id": found, "purge": purge}
+        roll_up: Statement = ("select roll_up(%(id)s)", by_id)
+        return bool(self._db.run(self.owner_id, *_cancel_unsubmitted(found, "deleted"), roll_up, (hide, by_id)))
+
+    def restore_generation(self, generation_id: str) -> bool:
+        """True when it was deleted and is back: what the deletion had cancelled is queued again."""
+        found = as_uuid(generation_id)
+        if found is None:
+            return False
+        restore = "select restore_generation(%(id)s) as restored"
+        return bool(self._db.run(self.owner_id, (restore, {"id": found}))[0]["restored"])
+
+    # ------------------------------------------------------------ variants
+
+    def create_variant(self, generation_id: str, variant_type: str, total_scenes: int = 4) -> Variant:
+        """The new variant, pending; a second one of the same type is a Conflict."""
+        insert = """
+            insert into variants (id, generation_id, owner_id, variant_type, total_scenes)
+            values (%(id)s, %(generation_id)s, %(owner_id)s, %(variant_type)s, %(total_scenes)s)
+            on conflict (id) do nothing
+        """
+        row = {
+            "id": uuid7(),
+            "generation_id": row_id(generation_id, "generation"),
+            "owner_id": self.owner_id,
+            **checked(variant_type=variant_type, total_scenes=total_scenes),
+        }
+        lock: Statement = ("select open_generation(%(generation_id)s, 'generation')", row)
+        return cast("Variant", self._record_of("variant", lock, (insert, row), (READ_VARIANT, row)))
+
+    def update_variant_status(
+        self, variant_id: str, status: str, scenes_completed: int | None = None, error_message: str | None = None
+    ) -> Variant:
+        """The variant with this status; a completed or failed set here stands whatever its scenes do."""
+        lock = "select lock_generation((select generation_id from variants where id = %(id)s))"
+        update = """
+            update variants
+            set status = %(status)s::text, status_set_by_caller = %(status)s in ('completed', 'failed'),
+                completed_at = case when %(status)s = 'completed' then coalesce(completed_at, now()) end,
+                scenes_completed = coalesce(%(scenes_completed)s, scenes_completed),
+                error_message = coalesce(%(error_message)s, case when %(status)s = 'failed' then error_message end)
+            where id = %(id)s
+        """
+        roll_up = "select roll_up(generation_id) from variants where id = %(id)s"
+        values = checked(status=status, scenes_completed=scenes_completed, error_message=error_message)
+        found = {"id": row_id(variant_id, "variant"), **values}
+        return cast(
+            "Variant",
+            self._record_of("variant", (lock, found), (update, found), (roll_up, found), (READ_VARIANT, found)),
+        )
+
+    # ------------------------------------------------------------ scenes
+
+    def create_scene(self, variant_id: str, scene_number: int, sora_prompt: str) -> Scene:
+        """The new scene, pending, recorded and never submitted; a second one of the same number is a Conflict."""
+        insert = """
+            insert into scenes (id, variant_id, owner_id, scene_number, sora_prompt)
+            values (%(id)s, %(variant_id)s, %(owner_id)s, %(scene_number)s, %(sora_prompt)s)
+            on conflict (id) do nothing
+        """
+        row = {
+            "id": uuid7(),
+            "variant_id": row_id(variant_id, "variant"),
+            "owner_id": self.owner_id,
+            **checked(scene_number=scene_number, sora_prompt=sora_prompt),
+        }
+        lock: Statement = (
+            "select open_generation((select generation_id from variants where id = %(variant_id)s), 'variant')",
+            row,
+        )
+        roll_up: Statement = ("select roll_up_scene(%(id)s)", row)
+        return cast("Scene", self._record_of("scene", lock, (insert, row), roll_up, (READ_SCENE, row)))
+
+    def create_scenes(
+        self,
+        generation_id: str,
+        variant_type: str,
+        prompts: Sequence[str],
+        *,
+        submit: bool = False,
+        model: str | None = None,
+        size: str | None = None,
+        seconds: int | None = None,
+    ) -> list[Scene]:
+        """The variant's scenes, one a prompt, in order; with submit those never submitted are queued.
+
+        The same call again returns the same scenes and submits nothing twice; other prompts are a Conflict.
+        """
+        variant_id = self._variant_id(generation_id, variant_type)
+        record = _record_scenes(variant_id, prompts, submit=submit, model=model, size=size, seconds=seconds)
+        by_id = {"id": variant_id}
+        roll_up: Statement = ("select roll_up(generation_id) from variants where id = %(id)s", by_id)
+        rows = self._db.run(self.owner_id, record, roll_up, (LIST_SCENES, by_id))
+        return [cast("Scene", row["record"]) for row in rows]
+
+    def update_scene(
+        self,
+        scene_id: str,
+        sora_video_id: str | None = None,
+        sora_status: str | None = None,
+        video_url: str | None = None,
+        thumbnail_url: str | None = None,
+        duration: int | None = None,
+        resolution: str | None = None,
+        file_size: int | None = None,
+        status: str | None = None,
+        error_message: str | None = None,
+        *,
+        error_code: str | None = None,
+    ) -> Scene:
+        """The scene with what was given changed, and its variant and generation rolled up.
+
+        Status moves forward only (models.SCENE_TRANSITIONS), anything else is a Conflict.
+        """
+        update = """
+            update scenes
+            set sora_video_id = coalesce(%(sora_video_id)s, sora_video_id),
+                sora_status = coalesce(%(sora_status)s, sora_status),
+                video_url = coalesce(%(video_url)s, video_url),
+                thumbnail_url = coalesce(%(thumbnail_url)s, thumbnail_url),
+                duration = coalesce(%(duration)s, duration),
+                resolution = coalesce(%(resolution)s, resolution),
+                file_size = coalesce(%(file_size)s, file_size),
+                status = coalesce(%(status)s, status),
+                completed_at = case
+                    when coalesce(%(status)s, status) = 'completed' then coalesce(completed_at, now()) end,
+                error_message = coalesce(
+                    %(error_message)s, case when %(status)s is distinct from 'completed' then error_message end),
+                error_code = case
+                    when coalesce(%(status)s, status) = 'failed' then coalesce(%(error_code)s, error_code) end
+            where id = %(id)s
+        """
+        attempt = """
+            insert into attempts (id, scene_id, owner_id, attempt, outcome, sora_video_id, accepted_at)
+            select %(attempt_id)s, s.id, s.owner_id, s.attempt, 'accepted', s.sora_video_id, now()
+            from scenes s where s.id = %(id)s and %(sora_video_id)s::text is not null
+            on conflict on constraint attempts_scene_id_attempt_key do update set sora_video_id = excluded.sora_video_id
+        """
+        values = checked(
+            sora_video_id=sora_video_id,
+            sora_status=sora_status,
+            video_url=video_url,
+            thumbnail_url=thumbnail_url,
+            duration=duration,
+            resolution=resolution,
+            file_size=file_size,
+            status=status,
+            error_message=error_message,
+            error_code=error_code,
+        )
+        found = {"id": row_id(scene_id, "scene"), "attempt_id": uuid7(), **values}
+        ended = """
+            update attempts a
+            set outcome = case s.status when 'completed' then 'stored' else 'failed' end, finished_at = now(),
+                rendered_at = case s.status when 'completed' then coalesce(a.rendered_at, now()) else a.rendered_at end,
+                error_code = s.error_code, error_message = case s.status when 'failed' then s.error_message end
+            from scenes s
+            where s.id = %(id)s and a.scene_id = s.id and a.attempt = s.attempt
+        """
+        statements: list[Statement] = [("select lock_generation_of_scene(%(id)s)", found), (update, found)]
+        if sora_video_id is not None:
+            statements.append((attempt, found))
+        if status in {"completed", "failed"}:
+            statements.append((ended, found))
+            statements.append((_ROLL_UP_COST, found))
+        statements.append(("select roll_up_scene(%(id)s)", found))
+        return cast("Scene", self._record_of("scene", *statements, (READ_SCENE, found)))
+
+    def retry_scene(self, scene_id: str, *, confirmed: bool = False) -> Scene:
+        """The failed scene, pending again: its provider job is fetched while it may still be had, else a new one made.
+
+        A new, paid attempt is made only after a failure that leaves nothing to fetch (models.RETRY_SUBMITS), when the
+        provider's copy has expired, or after submit_unknown where a person has confirmed that the provider has no such
+        job. Anything else is a Conflict.
+        """
+        found = {
+            "id": row_id(scene_id, "scene"),
+            "submits": [*sorted(RETRY_SUBMITS), *(["submit_unknown"] if confirmed else [])],
+        }
+        retry: Statement = ("select retry_scene(%(id)s, %(submits)s::text[])", found)
+        roll_up: Statement = ("select roll_up_scene(%(id)s)", found)
+        return cast("Scene", self._record_of("scene", retry, roll_up, (READ_SCENE, found)))
+
+    # ------------------------------------------------------------ metadata
+
+    def save_metadata(
+        self,
+        generation_id: str,
+        original_analysis: Any = None,
+        transformation_data: Any = None,
+        prompts_data: Any = None,
+        evaluation_data: Any = None,
+    ) -> MetadataRow:
+        """The generation's metadata with what was given replaced; a kind that is None stays as it was."""
+        found = row_id(generation_id, "generation")
+        kinds: dict[str, Any] = dict(
+            zip(METADATA_KINDS, (original_analysis, transformation_data, prompts_data, evaluation_data), strict=True)
+        )
+        read: Statement = (
+            """
+            select row_to_json(r) as record from (
+                select m.id, m.generation_id, m.original_analysis, m.transformation_data, m.prompts_data,
+                       m.evaluation_data, m.created_at, m.updated_at
+                from generation_metadata m join generations g on g.id = m.generation_id
+                where m.generation_id = %(id)s and g.deleted_at is null) r
+            """,
+            {"id": found},
+        )
+        lock: Statement = ("select open_generation(%(id)s, 'generation')", {"id": found})
+        return cast("MetadataRow", self._record_of("generation", lock, self._save_metadata(found, kinds), read))
+
+    # ------------------------------------------------------------ how
+
+    def _create_statements(
+        self,
+        generation_id: UUID,
+        source_video_url: str,
+        source_video_type: str,
+        variant_types: Sequence[str],
+        cost_estimate: float | None,
+        *,
+        start: bool,
+        ids: Mapping[str, UUID] | None = None,
+    ) -> list[Statement]:
+        values = checked(
+            source_video_url=source_video_url,
+            source_video_type=source_video_type,
+            variant_types=variant_types or [],
+            cost_estimate=cost_estimate,
+        )
+        types: list[str] = values["variant_types"]
+        if len(set(types)) != len(types):
+            raise InvalidValue("variant_types names a type twice")
+        insert = """
+            insert into generations
+                (id, owner_id, source_video_url, source_video_type, status, total_variants, variant_types,
+                 cost_estimate)
+            values (%(id)s, %(owner_id)s, %(source_video_url)s, %(source_video_type)s, %(status)s,
+                cardinality(%(variant_types)s::text[]), %(variant_types)s, %(cost_estimate)s)
+            on conflict (id) do nothing
+        """
+        insert_variants = """
+            insert into variants (id, generation_id, owner_id, variant_type)
+            select t.id, %(id)s, %(owner_id)s, t.variant_type
+            from unnest(%(variant_ids)s::uuid[], %(variant_types)s::text[]) t (id, variant_type)
+            on conflict (id) do nothing
+        """
+        row = {
+            "id": generation_id,
+            "owner_id": self.owner_id,
+            "status": "processing" if start else "pending",
+            "variant_ids": [ids[variant_type] if ids else uuid7() for variant_type in types],
+            **values,
+        }
+        return [(insert, row), (insert_variants, row)] if start else [(insert, row)]
+
+    def _variant_id(self, generation_id: str, variant_type: str) -> UUID:
+        query = """
+            select v.id from variants v join generations g on g.id = v.generation_id
+            where g.id = %(id)s and g.deleted_at is null and v.variant_type = %(variant_type)s
+        """
+        found = {"id": row_id(generation_id, "generation"), **checked(variant_type=variant_type)}
+        rows = self._db.run(self.owner_id, (query, found))
+        if not rows:
+            raise NotFound(f"no such generation, or it has no variant {variant_type!r}")
+        return rows[0]["id"]
+
+    def _save_metadata(self, generation_id: UUID, kinds: Mapping[str, Any]) -> Statement:
+        save = """
+            insert into generation_metadata
+                (id, generation_id, owner_id, original_analysis, transformation_data, prompts_data, evaluation_data)
+            values (%(id)s, %(generation_id)s, %(owner_id)s, %(original_analysis)s::jsonb,
+                %(transformation_data)s::jsonb, %(prompts_data)s::jsonb, %(evaluation_data)s::jsonb)
+            on conflict on constraint generation_metadata_generation_id_key do update set
+                original_analysis = coalesce(excluded.original_analysis, generation_metadata.original_analysis),
+                transformation_data = coalesce(excluded.transformation_data, generation_metadata.transformation_data),
+                prompts_data = coalesce(excluded.prompts_data, generation_metadata.prompts_data),
+                evaluation_data = coalesce(excluded.evaluation_data, generation_metadata.evaluation_data)
+        """
+        for kind in kinds:
+            if kind not in METADATA_KINDS:
+                raise InvalidValue(f"metadata is of the kinds {', '.join(METADATA_KINDS)}, not {kind!r}")
+        values = {kind: _json(kind, kinds.get(kind)) for kind in METADATA_KINDS}
+        return save, {"id": uuid7(), "generation_id": generation_id, "owner_id": self.owner_id, **values}
+
+
+def _cancel_unsubmitted(generation_id: UUID, why: str) -> list[Statement]:
+    """Fail what still waits to be submitted; whoever is about to post it loses its lease."""
+    cancel = """
+        with cancelled as (
+            delete from jobs j using scenes s, variants v
+            where s.id = j.scene_id and v.id = s.variant_id and v.generation_id = %(id)s and j.step = 'submit'
+            returning j.scene_id
+        )
+        update scenes set status = 'failed', error_code = 'cancelled', error_message = %(why)s
+        where id in (select scene_id from cancelled)
+    """
+    by_id = {"id": generation_id, "why": f"{why} before this was submitted"}
+    return [("select lock_generation(%(id)s)", by_id), (cancel, by_id)]
+
+
+def _record_scenes(
+    variant_id: UUID, prompts: Sequence[str], *, submit: bool, model: str | None, size: str | None, seconds: int | None
+) -> Statement:
+    values = checked(prompts=prompts or [], submit=submit, model=model, size=size, seconds=seconds)
+    record = """
+        select record_scenes(%(variant_id)s, %(ids)s::uuid[], %(prompts)s::text[], %(submit)s, %(model)s, %(size)s,
+            %(seconds)s)
+    """
+    return record, {
+        "variant_id": variant_id,
+        "ids": [uuid7() for _ in values["prompts"]],
+        **values,
+    }
+
+
+def _json(name: str, value: Any) -> str | None:
+    if value is None:
+        return None
+    try:
+        # As it is, not escaped: so lone surrogates show here, which Postgres would refuse without a name.
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidValue(f"{name} cannot be kept as JSON: {error}") from None
+    if re.search(r"(?<!\\)(?:\\\\)*\\u0000", text):
+        raise InvalidValue(f"{name} cannot be kept as JSON: it has a NUL character")
+    return text

@@ -1,0 +1,200 @@
+"""ObjectStore: the Spaces bucket (any S3-compatible one): put, delete, signed URLs."""
+
+import hashlib
+import hmac
+import re
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, Final, cast
+from urllib.parse import quote, urlsplit
+
+from generation_history.errors import SceneFailure
+from generation_history.settings import SpacesSettings
+
+CONNECT_SECONDS = 5
+READ_SECONDS = 60
+ATTEMPTS = 3
+#: Signing times are rounded down to this, so that a link stays the same for a while and browsers cache what it shows.
+SIGNING_WINDOW_SECONDS = 1800
+#: A link therefore holds for at least half of this.
+SIGNED_URL_SECONDS = 3600
+#: An object never changes under its key.
+CACHE_CONTROL = "private, max-age=31536000, immutable"
+
+_KEY: Final = re.compile(
+    r"[^?#]*/(generations/[0-9a-f-]{36}/(?:soft|medium|aggressive|ultra)/scene_[0-9._a-z]+)(?:[?#]|\Z)"
+)
+#: What a refusal of the store says about our settings.
+_BLAME: Final = {
+    "NoSuchBucket": "DO_SPACES_BUCKET: there is no such bucket",
+    "404": "DO_SPACES_BUCKET: there is no such bucket",
+    "InvalidAccessKeyId": "DO_SPACES_ACCESS_KEY was refused",
+    "SignatureDoesNotMatch": "DO_SPACES_SECRET_KEY was refused",
+    "AccessDenied": "DO_SPACES_ACCESS_KEY and DO_SPACES_SECRET_KEY may not use this bucket",
+    "403": "DO_SPACES_ACCESS_KEY or DO_SPACES_SECRET_KEY was refused",
+}
+
+
+class ObjectStore:
+    """One bucket. A failure to reach or use it is a SceneFailure storage_failed that names the setting to look at."""
+
+    def __init__(self, settings: SpacesSettings) -> None:
+        self._settings = settings
+        self._client: Any = None  # boto3's clients have no type
+        self._lock = threading.Lock()
+
+    def put(self, key: str, path: Path, *, content_type: str) -> str:
+        """The plain URL of the object, which holds the file's bytes now.
+
+        One PUT, so the object appears whole or not at all, and nothing unfinished stays behind.
+        """
+        with path.open("rb") as body:
+            self._call(
+                "put_object", Key=key, Body=body, ContentType=content_type, CacheControl=CACHE_CONTROL, ACL="private"
+            )
+        return self.url(key)
+
+    def get(self, key: str, path: Path) -> bool:
+        """Whether there is an object of this key; its bytes are a new file at path then."""
+        if self.modified(key) is None:
+            return False
+        with closing(self._call("get_object", Key=key)["Body"]) as body, path.open("xb") as file:
+            shutil.copyfileobj(body, file)
+        return True
+
+    def delete(self, key: str) -> None:
+        """Guarantees that there is no object of this key."""
+        self._call("delete_object", Key=key)
+
+    def keys(self, prefix: str) -> Iterator[tuple[str, datetime]]:
+        """Every key that starts with the prefix, and when its object was written last."""
+        after: dict[str, str] = {}
+        while True:
+            page = self._call("list_objects_v2", Prefix=prefix, **after)
+            yield from ((found["Key"], found["LastModified"]) for found in page.get("Contents", []))
+            if not page.get("IsTruncated"):
+                return
+            after = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def modified(self, key: str) -> datetime | None:
+        """When the object of this key was written last, None where there is none."""
+        return next((at for found, at in self.keys(key) if found == key), None)
+
+    def unfinished_uploads(self, prefix: str) -> Iterator[tuple[str, str, datetime]]:
+        """Key, id and beginning of uploads in parts that were never finished: they cost money and show nowhere."""
+        after: dict[str, str] = {}
+        while True:
+            page = self._call("list_multipart_uploads", Prefix=prefix, **after)
+            yield from ((found["Key"], found["UploadId"], found["Initiated"]) for found in page.get("Uploads", []))
+            # SeaweedFS goes on by the upload's id alone.
+            markers = {name: page.get(f"Next{name}") for name in ("KeyMarker", "UploadIdMarker")}
+            after = {name: marker for name, marker in markers.items() if marker}
+            if not page.get("IsTruncated") or not after:
+                return
+
+    def abort_upload(self, key: str, upload_id: str) -> None:
+        """Guarantees that nothing of an unfinished upload is left."""
+        self._call("abort_multipart_upload", Key=key, UploadId=upload_id)
+
+    def check(self) -> None:
+        """Guarantees that the bucket is there and may be used."""
+        self._call("head_bucket")
+
+    def url(self, key: str) -> str:
+        """The plain URL of an object, as kept in a row: it never expires and opens nothing by itself."""
+        return f"{self._settings.base_url}/{quote(key, safe='/~')}"
+
+    def signed_url(self, key: str, *, now: float | None = None) -> tuple[str, datetime]:
+        """A URL that opens the object to whoever has it, and when it stops to; the same within a signing window.
+
+        AWS Signature Version 4 in the query string, as botocore's S3SigV4QueryAuth makes it, without building a client.
+        """
+        signed_at = int((time.time() if now is None else now) // SIGNING_WINDOW_SECONDS * SIGNING_WINDOW_SECONDS)
+        at = datetime.fromtimestamp(signed_at, UTC)
+        day, stamp = at.strftime("%Y%m%d"), at.strftime("%Y%m%dT%H%M%SZ")
+        url = self.url(key)
+        parts = urlsplit(url)
+        scope = f"{day}/{self._settings.region}/s3/aws4_request"
+        query = (
+            "X-Amz-Algorithm=AWS4-HMAC-SHA256"
+            f"&X-Amz-Credential={quote(f'{self._settings.access_key}/{scope}', safe='')}"
+            f"&X-Amz-Date={stamp}&X-Amz-Expires={SIGNED_URL_SECONDS}&X-Amz-SignedHeaders=host"
+        )
+        request = f"GET\n{parts.path}\n{query}\nhost:{parts.netloc}\n\nhost\nUNSIGNED-PAYLOAD"
+        to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
+        signing_key = _signing_key(self._settings.secret_key, day, self._settings.region)
+        signature = hmac.new(signing_key, to_sign.encode(), hashlib.sha256).hexdigest()
+        return f"{url}?{query}&X-Amz-Signature={signature}", datetime.fromtimestamp(signed_at + SIGNED_URL_SECONDS, UTC)
+
+    def _call(self, operation: str, **arguments: object) -> Any:
+        # Late: reading the record needs no boto3, whose import alone costs more than a whole read.
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+        try:
+            return getattr(self._s3(), operation)(Bucket=self._settings.bucket, **arguments)
+        except ClientError as error:
+            code = str(cast("Any", error.response).get("Error", {}).get("Code", ""))
+            blamed = _BLAME.get(code, f"the object store answered {code}")
+            raise SceneFailure("storage_failed", f"{blamed} (bucket {self._settings.bucket})") from None
+        except BotoCoreError as error:
+            where = f"DO_SPACES_ENDPOINT or DO_SPACES_REGION: {self._settings.endpoint} cannot be used"
+            raise SceneFailure("storage_failed", f"{where}: {type(error).__name__}") from None
+
+    def _s3(self) -> Any:
+        with self._lock:
+            if self._client is None:
+                from boto3.session import Session  # noqa: PLC0415
+                from botocore.config import Config  # noqa: PLC0415
+
+                self._client = cast("Any", Session()).client(
+                    "s3",
+                    region_name=self._settings.region,
+                    endpoint_url=self._settings.endpoint,
+                    aws_access_key_id=self._settings.access_key,
+                    aws_secret_access_key=self._settings.secret_key,
+                    config=Config(
+                        signature_version="s3v4",
+                        connect_timeout=CONNECT_SECONDS,
+                        read_timeout=READ_SECONDS,
+                        retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
+                        s3={"addressing_style": "path" if self._settings.path_style else "virtual"},
+                        # Spaces and other stores do not all know the newer checksums.
+                        request_checksum_calculation="when_required",
+                        response_checksum_validation="when_required",
+                    ),
+                )
+            return self._client
+
+
+def scene_key(generation_id: object, variant_type: str, scene_number: int, *, attempt: int = 1) -> str:
+    """The key of a scene's video; a retried scene's new video lies beside the old one, never in its place."""
+    number = f"{scene_number}" if attempt == 1 else f"{scene_number}.{attempt}"
+    return f"generations/{generation_id}/{variant_type}/scene_{number}.mp4"
+
+
+def thumbnail_key(video_key: str) -> str:
+    """The key of the thumbnail that belongs to a video's key."""
+    return video_key.removesuffix(".mp4") + "_thumb.jpg"
+
+
+def key_of(url: str, generation_id: str) -> str | None:
+    """The key that a row's URL names, if it is one of this generation's; None for any other URL.
+
+    A caller may write any URL into its own row; only the keys of that row's generation are ever signed for it.
+    """
+    match = _KEY.match(url)
+    return match[1] if match and match[1].split("/")[1] == generation_id else None
+
+
+@cache
+def _signing_key(secret_key: str, day: str, region: str) -> bytes:
+    key = f"AWS4{secret_key}".encode()
+    for part in (day, region, "s3", "aws4_request"):
+        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+    return key

@@ -1,0 +1,331 @@
+"""SoraProvider: any server that speaks `/v1/videos`, and its relatives with their ways.
+
+What they do differently was read in their released source: LiteLLM proxy, vLLM-Omni and SGLang leave fields out, answer
+a failed job with an error status and the job as its body, or errors as {"detail": ...}.
+"""
+
+import json
+import re
+import threading
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import quote, unquote, urlsplit
+
+import requests
+
+from generation_history.errors import (
+    InvalidValue,
+    JobGone,
+    NotAllowed,
+    NotConfigured,
+    NotSent,
+    OutcomeUnknown,
+    ProviderUnavailable,
+    Rejected,
+    SceneFailure,
+)
+from generation_history.providers import VideoJob, VideoRequest
+from generation_history.providers.http import (
+    CONNECT_SECONDS,
+    READ_SECONDS,
+    Bearer,
+    Session,
+    chunks,
+    get_across_redirects,
+    never_left,
+    origin,
+    read_answer,
+)
+
+#: Making a job may take long; giving up early would leave its outcome unknown.
+SUBMIT_SECONDS = 60.0
+DOWNLOAD_SECONDS = 300.0
+MAX_VIDEO_BYTES = 256 * 1024 * 1024
+LIST_PAGE = 100
+MAX_LIST_PAGES = 20
+
+_REFUSED_KEY = frozenset({401, 402, 403})
+_GONE = frozenset({404, 410})
+
+
+class SoraProvider:
+    """One `/v1/videos` server and the key to it; thread-safe."""
+
+    name = "sora"
+
+    def __init__(self, base_url: str, key: str, *, download_hosts: frozenset[str] = frozenset()) -> None:
+        if not re.fullmatch("[!-~]+", key):
+            # Said here: http.client would repeat the key in its complaint.
+            raise NotConfigured("OPENAI_API_KEY must be of visible ASCII characters, without a space")
+        self.base_url = base_url
+        self._key = key
+        self._download_hosts = download_hosts
+        self._local = threading.local()
+
+    def submit(self, request: VideoRequest) -> VideoJob:
+        """The new, paid job; posted once and never again here, whatever happens."""
+        # Multipart, as OpenAI's client sends it: vLLM-Omni does not read JSON.
+        form = {
+            "prompt": (None, request.prompt),
+            "model": (None, request.model),
+            "size": (None, request.size),
+            "seconds": (None, str(request.seconds)),
+        }
+        try:
+            # A connection of its own: one kept from before may be dead, and then nobody knows whether this was read.
+            with Session() as session:
+                response = session.post(
+                    f"{self.base_url}/videos",
+                    files=form,
+                    auth=Bearer(self._key),
+                    timeout=(CONNECT_SECONDS, SUBMIT_SECONDS),
+                    allow_redirects=False,
+                    stream=True,
+                )
+        except requests.RequestException as error:
+            if never_left(error):
+                raise NotSent(f"SORA_BASE_URL: no connection to {self._host()}") from None
+            raise OutcomeUnknown(f"{self._host()} did not answer the POST: {type(error).__name__}") from None
+        return self._submitted(response)
+
+    def _submitted(self, response: requests.Response) -> VideoJob:
+        status = response.status_code
+        try:
+            answer = _object(read_answer(response))
+        except (ProviderUnavailable, requests.RequestException):
+            answer = {}
+        said = self._said(answer) or f"HTTP {status}"
+        if status == requests.codes.too_many_requests:
+            raise NotSent(f"{self._host()} is busy: {said}", retry_after=_retry_after(response))
+        if status in _REFUSED_KEY:
+            raise NotAllowed(f"OPENAI_API_KEY was refused by {self._host()}: {said}")
+        if 400 <= status < 500:  # noqa: PLR2004
+            moderated = _error(answer).get("code") == "moderation_blocked"
+            raise Rejected(said, failure_code="moderation_blocked" if moderated else "submit_rejected")
+        if not response.ok or response.is_redirect or not _is_job(answer):
+            raise OutcomeUnknown(f"{self._host()} answered the POST with {said} and no job")
+        return self._job(answer)
+
+    def find(self, request: VideoRequest, *, since: datetime, until: datetime) -> list[VideoJob]:
+        """The server's jobs of just this request within these times, newest first."""
+        listed: dict[str, VideoJob] = {}
+        query = {"limit": str(LIST_PAGE), "order": "desc"}
+        for _ in range(MAX_LIST_PAGES):
+            page = self._ask("videos", query)
+            jobs = {item["id"]: self._job(item) for item in self._list(page) if _is_job(item)}
+            # Pages may overlap, as jobs are made meanwhile; a server that does not page gives the same one again.
+            news = jobs.keys() - listed.keys()
+            listed |= jobs
+            oldest = min((job.created_at for job in jobs.values() if job.created_at), default=None)
+            # Some do not say whether there is more: only a page without news is their end.
+            if not news or page.get("has_more") is False or (oldest and oldest < since):
+                wanted = [job for job in listed.values() if job.is_of(request)]
+                return [job for job in wanted if job.created_at and since <= job.created_at <= until]
+            query["after"] = list(jobs)[-1]
+        raise ProviderUnavailable(f"{self._host()} lists more jobs than can be looked through")
+
+    def poll(self, job_id: str) -> VideoJob:
+        """How the job stands now."""
+        return self._job(self._ask(f"videos/{quote(job_id, safe='')}"))
+
+    def _ask(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
+        try:
+            response = self._session().get(
+                f"{self.base_url}/{path}",
+                params=dict(query or {}),
+                auth=Bearer(self._key),
+                timeout=(CONNECT_SECONDS, READ_SECONDS),
+                allow_redirects=False,
+                stream=True,
+            )
+            answer = _object(read_answer(response))
+        except requests.RequestException as error:
+            raise ProviderUnavailable(
+                f"SORA_BASE_URL: {self._host()} cannot be asked: {type(error).__name__}"
+            ) from None
+        # A relative answers for a failed job with an error status and the job itself.
+        if (response.ok and answer) or _is_job(answer):
+            return answer
+        said = self._said(answer) or f"HTTP {response.status_code}"
+        if response.status_code in _GONE:
+            raise JobGone(f"{self._host()} knows no such job: {said}")
+        if response.status_code in _REFUSED_KEY:
+            raise NotAllowed(f"OPENAI_API_KEY was refused by {self._host()}: {said}")
+        raise ProviderUnavailable(f"{self._host()}: {said}", retry_after=_retry_after(response))
+
+    def check(self) -> None:
+        """Guarantees that the server is there and takes the key; the error names the setting to look at."""
+        if self.is_gone():
+            raise ProviderUnavailable(f"SORA_BASE_URL: there is no /videos at {self.base_url}")
+
+    def is_gone(self) -> bool:
+        """Whether it answers as if it had no videos at all (404, 410): then its not knowing a job says nothing."""
+        try:
+            self._ask("videos", {"limit": "1"})
+        except JobGone:
+            return True
+        return False
+
+    def content_url(self, job_id: str) -> str:
+        """Where the finished job's video is fetched from."""
+        return f"{self.base_url}/videos/{quote(job_id, safe='')}/content"
+
+    def fetch(self, content_url: str, target: Path) -> int:
+        """The size in bytes of the mp4 now at target: whole, at most MAX_VIDEO_BYTES, starting with an ftyp box.
+
+        InvalidValue for a URL of another server than this one. SceneFailure says what came instead of a video.
+        """
+        if not content_url.startswith(f"{self.base_url}/") or _climbs(content_url):
+            raise InvalidValue("the content URL is not of the server that SORA_BASE_URL names")
+        try:
+            response = get_across_redirects(
+                self._session(), content_url, key=self._key, download_hosts=self._download_hosts
+            )
+            with response:
+                self._check_answer(response)
+                return _save(response, target)
+        except (requests.RequestException, OSError, ValueError) as error:
+            target.unlink(missing_ok=True)
+            raise SceneFailure("download_failed", f"the download broke off: {type(error).__name__}") from None
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise
+
+    def _check_answer(self, response: requests.Response) -> None:
+        kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if response.ok and (kind.startswith("video/") or kind in {"", "application/octet-stream"}):
+            return
+        # A gateway may answer an error as 200 with a page or JSON.
+        said = self._said(_object(read_answer(response))) or f"HTTP {response.status_code} and {kind or 'nothing'}"
+        if response.ok:
+            raise SceneFailure("invalid_video", f"the provider sent {kind}, not a video: {said}")
+        if response.status_code in _GONE:
+            raise JobGone(said)
+        if response.status_code in _REFUSED_KEY:
+            raise NotAllowed(f"{self._host()} refused the download: {said}")
+        raise SceneFailure("download_failed", said)
+
+    def _list(self, page: Mapping[str, Any]) -> list[dict[str, Any]]:
+        if not isinstance(page.get("data"), list):
+            raise ProviderUnavailable(f"{self._host()} answered with no list of jobs")
+        return [cast("dict[str, Any]", item) for item in cast("list[object]", page["data"]) if isinstance(item, dict)]
+
+    def _job(self, answer: Mapping[str, Any]) -> VideoJob:
+        if not _is_job(answer):
+            raise ProviderUnavailable("the provider described a job without id or status")
+        return VideoJob(
+            id=answer["id"],
+            status=_text(answer["status"]) or "",
+            progress=_int(answer.get("progress")),
+            prompt=_text(answer.get("prompt")),
+            model=_text(answer.get("model")),
+            size=_text(answer.get("size")),
+            seconds=_int(answer.get("seconds")),
+            created_at=_time(answer.get("created_at")),
+            expires_at=_time(answer.get("expires_at")),
+            error_code=_text(_error(answer).get("code")),
+            error_message=self._said(answer),
+        )
+
+    def _said(self, answer: Mapping[str, Any]) -> str | None:
+        """What went wrong, in the provider's words; some repeat the key they were shown."""
+        message = _error(answer).get("message") or answer.get("detail") or answer.get("error")
+        return (_text(str(message)) or "").replace(self._key, "***")[:500] if message else None
+
+    def _session(self) -> Session:
+        session: Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = self._local.session = Session()
+        return session
+
+    def _host(self) -> str:
+        return origin(self.base_url)[1]
+
+
+def _climbs(url: str) -> bool:
+    """Whether the path has a dot segment, plain or escaped, which requests would resolve to another path."""
+    return not {".", ".."}.isdisjoint(unquote(urlsplit(url).path).split("/"))
+
+
+def _save(response: requests.Response, target: Path) -> int:
+    announced = response.headers.get("Content-Length", "")
+    length = int(announced) if announced.isdecimal() else None
+    if length is not None and length > MAX_VIDEO_BYTES:
+        raise SceneFailure("invalid_video", f"the video has {length} bytes, more than {MAX_VIDEO_BYTES}", final=True)
+    deadline = time.monotonic() + DOWNLOAD_SECONDS
+    received = 0
+    with target.open("xb") as file:
+        try:
+            for chunk in chunks(response):
+                received += len(chunk)
+                if received > MAX_VIDEO_BYTES:
+                    raise SceneFailure("invalid_video", f"the video has more than {MAX_VIDEO_BYTES} bytes", final=True)
+                if time.monotonic() > deadline:
+                    raise SceneFailure("download_failed", f"the download took more than {DOWNLOAD_SECONDS:.0f} s")
+                file.write(chunk)
+        except requests.ConnectionError:
+            # urllib3 counts against the content-length.
+            said = f"the video is truncated: {received} of {announced or 'unknown'} bytes came"
+            raise SceneFailure("download_failed", said) from None
+    if received == 0:
+        raise SceneFailure("invalid_video", "the provider sent an empty video")
+    check_is_mp4(target)
+    return received
+
+
+def check_is_mp4(path: Path) -> None:
+    """Guarantees that the file starts with an ftyp box, as every mp4 does (ISO/IEC 14496-12, 4.3)."""
+    with path.open("rb") as file:
+        head = file.read(8)
+    if head[4:8] != b"ftyp":
+        raise SceneFailure("invalid_video", "the file is not an mp4: it does not start with an ftyp box")
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return cast("dict[str, Any]", answer) if isinstance(answer, dict) else {}
+
+
+def _is_job(answer: Mapping[str, Any]) -> bool:
+    job_id = answer.get("id")
+    return (
+        isinstance(job_id, str) and bool(job_id) and job_id == _text(job_id) and isinstance(answer.get("status"), str)
+    )
+
+
+def _error(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    error = answer.get("error")
+    return cast("Mapping[str, Any]", error) if isinstance(error, dict) else {}
+
+
+def _text(value: object) -> str | None:
+    if not isinstance(value, (str, int)):
+        return None
+    # No database takes NUL or half of a surrogate pair.
+    return str(value).replace("\0", "").encode(errors="replace").decode()
+
+
+def _int(value: object) -> int | None:
+    try:
+        return int(float(value)) if isinstance(value, (str, int, float)) else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _time(value: object) -> datetime | None:
+    seconds = _int(value)
+    try:
+        return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _retry_after(response: requests.Response) -> float | None:
+    value = response.headers.get("Retry-After", "")
+    return min(float(value), 600.0) if value.isascii() and value.isdecimal() else None

@@ -1,0 +1,280 @@
+"""The only reader of the environment.
+
+Each function here reads what one part of the system needs and raises NotConfigured, naming the setting, where it is
+missing or cannot be right. docs/operations.md explains every setting. "none" stands for unset, because
+DigitalOcean's deployer refuses empty variables.
+"""
+
+import os
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from generation_history.errors import NotConfigured
+from generation_history.ids import as_uuid
+
+Access = Literal["jwt", "single-owner"]
+
+
+def _optional(name: str) -> str | None:
+    value = os.environ.get(name, "").strip()
+    return None if value in {"", "none"} else value
+
+
+def _required(name: str, why: str) -> str:
+    value = _optional(name)
+    if value is None:
+        raise NotConfigured(f"{name} is not set: {why}")
+    return value
+
+
+def _number(name: str, default: int, *, least: int, most: int) -> int:
+    value = _optional(name)
+    if value is None:
+        return default
+    if not value.isascii() or not value.isdecimal() or not least <= int(value) <= most:
+        raise NotConfigured(f"{name} must be a whole number from {least} to {most}")
+    return int(value)
+
+
+def _url(name: str, value: str) -> str:
+    refused = NotConfigured(f"{name} must be a plain http or https URL, without user, query or fragment")
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        raise refused from None
+    plain = not (parts.username or parts.password or parts.query or parts.fragment)
+    if not plain or parts.scheme not in {"http", "https"} or not parts.hostname or port == 0:
+        raise refused
+    # As clients write a host into their requests, because it is signed with them.
+    host = parts.netloc.lower().removesuffix(":80" if parts.scheme == "http" else ":443")
+    return f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
+
+
+def _database_url(name: str, login: str) -> str:
+    """A URL that the driver reads as it is meant: its errors repeat what it takes for a host, password or not."""
+    value = _required(name, f"the Postgres URL of {login}")
+    try:
+        parts = urlsplit(value)
+        usable = (
+            parts.scheme in {"postgres", "postgresql"}
+            and bool(parts.hostname)
+            and parts.port != 0
+            and not parts.fragment
+            and value.count("@") == parts.netloc.count("@") <= 1
+        )
+    except ValueError:
+        usable = False
+    if not usable:
+        raise NotConfigured(
+            f"{name} must be a URL like postgresql://login:password@host/name, "
+            "with special characters of the password as %40 for @"
+        )
+    return value
+
+
+def database_url() -> str:
+    """The URL of the database for the login history_api."""
+    return _database_url("DATABASE_URL", "the login history_api")
+
+
+def worker_database_url() -> str:
+    """The URL of the database for the login history_worker."""
+    return _database_url("WORKER_DATABASE_URL", "the login history_worker")
+
+
+def migrate_database_url() -> str:
+    """The URL of the database for the login history_migrate, which owns the tables."""
+    return _database_url("MIGRATE_DATABASE_URL", "the login history_migrate")
+
+
+def admin_database_url() -> str:
+    """The URL of the database for someone who may create the logins; scripts/create-logins alone asks for it."""
+    return _database_url("ADMIN_DATABASE_URL", "a login that may create roles")
+
+
+def owner_id() -> UUID:
+    """The owner of everything recorded without another one named."""
+    value = _required("HISTORY_OWNER_ID", "the UUID of the owner whose generations these are")
+    owner = as_uuid(value)
+    if owner is None:
+        raise NotConfigured("HISTORY_OWNER_ID must be a UUID")
+    return owner
+
+
+@dataclass(frozen=True)
+class AccessSettings:
+    """Who may call: by token (jwt), or anyone as the one owner (single-owner)."""
+
+    mode: Access
+    jwt_secret: str = field(default="", repr=False)
+    jwt_issuer: str | None = None
+    jwt_audience: str | None = None
+
+
+#: HS256 needs a key as long as its hash (RFC 7518, 3.2).
+MIN_JWT_SECRET_BYTES = 32
+
+
+def access() -> AccessSettings:
+    """How callers are told apart; unset is an error, so nothing opens by accident."""
+    mode = _required("HISTORY_ACCESS", f"one of {', '.join(get_args(Access))}")
+    if mode == "single-owner":
+        return AccessSettings("single-owner")
+    if mode != "jwt":
+        raise NotConfigured(f"HISTORY_ACCESS must be one of {', '.join(get_args(Access))}")
+    secret = _required("HISTORY_JWT_SECRET", "the secret that tokens are signed with (HS256)")
+    if len(secret.encode()) < MIN_JWT_SECRET_BYTES:
+        raise NotConfigured(f"HISTORY_JWT_SECRET must be at least {MIN_JWT_SECRET_BYTES} bytes long")
+    return AccessSettings("jwt", secret, _optional("HISTORY_JWT_ISSUER"), _optional("HISTORY_JWT_AUDIENCE"))
+
+
+@dataclass(frozen=True)
+class SpacesSettings:
+    """Where finished videos are kept: an S3-compatible store."""
+
+    bucket: str
+    region: str
+    endpoint: str
+    access_key: str
+    secret_key: str = field(repr=False)
+    path_style: bool = False
+
+    @property
+    def base_url(self) -> str:
+        """The URL under which the bucket's objects lie, without a slash at its end."""
+        if self.path_style:
+            return f"{self.endpoint}/{self.bucket}"
+        scheme, _, host = self.endpoint.partition("://")
+        return f"{scheme}://{self.bucket}.{host}"
+
+
+def spaces() -> SpacesSettings:
+    """The object store; DigitalOcean's own unless DO_SPACES_ENDPOINT names another S3-compatible one."""
+    region = _optional("DO_SPACES_REGION") or "nyc3"
+    digitalocean = f"https://{region}.digitaloceanspaces.com"
+    endpoint = _url("DO_SPACES_ENDPOINT", _optional("DO_SPACES_ENDPOINT") or digitalocean)
+    return SpacesSettings(
+        bucket=_optional("DO_SPACES_BUCKET") or "soraking-videos",
+        region=region,
+        endpoint=endpoint,
+        access_key=_required("DO_SPACES_ACCESS_KEY", "the id of the key to the Spaces bucket"),
+        secret_key=_required("DO_SPACES_SECRET_KEY", "the secret of the key to the Spaces bucket"),
+        # A server that is not DigitalOcean's seldom has a name for each bucket.
+        path_style=not endpoint.endswith(".digitaloceanspaces.com"),
+    )
+
+
+@dataclass(frozen=True)
+class ProviderSettings:
+    """The servers that speak /v1/videos; new jobs go to the first, the others are still asked about theirs."""
+
+    base_urls: tuple[str, ...]
+    download_hosts: frozenset[str]
+    model: str
+    size: str
+    seconds: int
+
+
+def provider() -> ProviderSettings:
+    """Which video servers the provider key may be sent to, and what is asked of them unless a caller says otherwise."""
+    urls = _required("SORA_BASE_URL", "the base URL of a /v1/videos server, for example https://gateway.example/v1")
+    return ProviderSettings(
+        base_urls=tuple(_url("SORA_BASE_URL", url) for url in urls.split()),
+        download_hosts=frozenset((_optional("SORA_DOWNLOAD_HOSTS") or "").lower().split()),
+        model=_optional("SORA_MODEL") or "sora-2",
+        size=_optional("SORA_SIZE") or "720x1280",
+        seconds=_number("SORA_SECONDS", 8, least=1, most=600),
+    )
+
+
+def provider_key() -> str:
+    """The key to the video provider."""
+    return _required("OPENAI_API_KEY", "the key to the /v1/videos server that SORA_BASE_URL names")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What holds submitting back; None is no limit. Everything else goes on whatever they say."""
+
+    submitting: bool = True
+    most_running: int | None = None
+    most_per_minute: int | None = None
+    usd_per_owner_and_day: int | None = None
+
+
+def limits() -> Limits:
+    """The limits on spending."""
+    switch = _optional("SORA_SUBMITTING") or "on"
+    if switch not in {"on", "off"}:
+        raise NotConfigured("SORA_SUBMITTING must be on or off")
+    dollars = _number("SPEND_LIMIT_PER_OWNER_DAY", -1, least=0, most=1_000_000)
+    return Limits(
+        submitting=switch == "on",
+        most_running=_number("SORA_MAX_RUNNING", 0, least=1, most=100_000) or None,
+        most_per_minute=_number("SORA_MAX_PER_MINUTE", 0, least=1, most=100_000) or None,
+        usd_per_owner_and_day=None if dollars < 0 else dollars,
+    )
+
+
+def webhook_secrets() -> tuple[str, ...]:
+    """The secrets a webhook may be signed with: more than one while a key is rotated."""
+    value = _required("OPENAI_WEBHOOK_SECRET", "the secret that the provider signs its webhooks with, whsec_...")
+    return tuple(value.split())
+
+
+#: Short enough to type, long enough not to be guessed.
+MIN_TOKEN_LENGTH = 16
+
+
+def health_token() -> str:
+    """The token that opens the health endpoint, and nothing else."""
+    token = _required("HEALTH_TOKEN", "the token that GET /ops/health asks for")
+    if len(token) < MIN_TOKEN_LENGTH:
+        raise NotConfigured(f"HEALTH_TOKEN must be at least {MIN_TOKEN_LENGTH} characters long")
+    return token
+
+
+@dataclass(frozen=True)
+class WakeSettings:
+    """How a webhook may wake the poller: a DigitalOcean action's URL and access key, or a Lambda's name, or not."""
+
+    url: str | None = None
+    key: str = field(default="", repr=False)
+    lambda_name: str | None = None
+
+
+def wake() -> WakeSettings:
+    """How the poller is woken; without any setting its schedule is enough."""
+    url = _optional("POLLER_WAKE_URL")
+    return WakeSettings(
+        url=_url("POLLER_WAKE_URL", url) if url else None,
+        key=_required("POLLER_WAKE_KEY", "the access key to POLLER_WAKE_URL") if url else "",
+        lambda_name=_optional("POLLER_WAKE_LAMBDA"),
+    )
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """How a poller works.
+
+    concurrency scenes at once, of which downloads are downloading; lease_seconds without a sign of life until another
+    may take a job over; find_seconds during which an unanswered POST's job is looked for in the provider's list.
+    """
+
+    concurrency: int
+    downloads: int
+    lease_seconds: int
+    find_seconds: int
+
+
+def worker() -> WorkerSettings:
+    """How much one poller does at once."""
+    return WorkerSettings(
+        concurrency=_number("WORKER_CONCURRENCY", 8, least=1, most=32),
+        downloads=_number("WORKER_DOWNLOADS", 4, least=1, most=32),
+        lease_seconds=_number("WORKER_LEASE_SECONDS", 60, least=3, most=900),
+        find_seconds=_number("WORKER_FIND_SECONDS", 120, least=1, most=3600),
+    )

@@ -1,0 +1,174 @@
+"""VideoStorageManager: brings a finished video home: download, inspect, thumbnail, upload."""
+
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import get_args
+from uuid import uuid4
+
+from generation_history import ffmpeg, settings
+from generation_history.errors import InvalidValue, JobGone, SceneFailure
+from generation_history.ids import as_uuid
+from generation_history.models import VariantType, VideoMetadata
+from generation_history.object_store import ObjectStore, scene_key, thumbnail_key
+from generation_history.providers.sora import SoraProvider, check_is_mp4
+
+MAX_SCENE_NUMBER = 1000
+
+
+class VideoStorageManager:
+    """Downloads videos from the configured servers only, and keeps them in the configured bucket.
+
+    Paths are those of files in a temporary folder; the caller of a single step removes its file, or
+    cleanup_temp_directory() does after a day. A failure is a SceneFailure whose failure_code says what was wrong.
+    """
+
+    def __init__(self, *, store: ObjectStore | None = None, downloads: int | None = None) -> None:
+        """Download at most so many videos at once, None being no limit; inspecting and uploading go on beside them."""
+        self._store = store
+        self._downloading = threading.BoundedSemaphore(downloads) if downloads else nullcontext()
+
+    def process_and_store_video(
+        self,
+        sora_content_url: str,
+        openai_api_key: str,
+        generation_id: str,
+        variant_type: str,
+        scene_number: int,
+        *,
+        attempt: int = 1,
+    ) -> tuple[str, str | None, VideoMetadata]:
+        """The plain URLs of the stored video and thumbnail, and what the video is; nothing is left in temp.
+
+        The video comes first: if only its thumbnail fails, that URL is None and metadata["thumbnail_error"] says why.
+        The same call again writes the same bytes to the same keys.
+        """
+        key = _checked_key(generation_id, variant_type, scene_number, attempt)
+        try:
+            video = Path(self.download_sora_video(sora_content_url, openai_api_key))
+        except JobGone:
+            # It may be home: who brought it died before that was recorded.
+            video = _temp_folder() / f"{uuid4()}.mp4"
+            if not self._spaces().get(key, video):
+                raise
+        thumbnail = video.with_suffix(".jpg")
+        try:
+            inspection = ffmpeg.inspect(video, thumbnail)
+            metadata = VideoMetadata(
+                duration=round(inspection.seconds), resolution=inspection.resolution, file_size=video.stat().st_size
+            )
+            video_url = self._spaces().put(key, video, content_type="video/mp4")
+            thumbnail_url, thumbnail_error = None, inspection.thumbnail_error
+            if thumbnail_error is None:
+                thumbnail_url, thumbnail_error = self._try_thumbnail(thumbnail_key(key), thumbnail)
+            if thumbnail_error is not None:
+                metadata["thumbnail_error"] = thumbnail_error
+            return video_url, thumbnail_url, metadata
+        finally:
+            video.unlink(missing_ok=True)
+            thumbnail.unlink(missing_ok=True)
+
+    def _try_thumbnail(self, key: str, thumbnail: Path) -> tuple[str | None, str | None]:
+        try:
+            return self._spaces().put(key, thumbnail, content_type="image/jpeg"), None
+        except SceneFailure as failure:
+            return None, f"the thumbnail could not be stored: {failure}"
+
+    def download_sora_video(self, video_content_url: str, openai_api_key: str) -> str:
+        """The path of the downloaded mp4, whole and checked.
+
+        The key goes to the servers that SORA_BASE_URL names and to no other: InvalidValue for any other URL.
+        """
+        target = _temp_folder() / f"{uuid4()}.mp4"
+        with self._downloading:
+            _provider_of(video_content_url, openai_api_key).fetch(video_content_url, target)
+        return str(target)
+
+    def generate_thumbnail(self, video_path: str) -> str:
+        """The path of a JPEG, 640 wide, of the frame at one second, or the first where the video is shorter."""
+        thumbnail = _temp_folder() / f"{uuid4()}.jpg"
+        error = ffmpeg.inspect(_readable(video_path), thumbnail).thumbnail_error
+        if error is not None:
+            raise SceneFailure("invalid_video", error)
+        return str(thumbnail)
+
+    def get_video_metadata(self, video_path: str) -> VideoMetadata:
+        """The duration in whole seconds, the resolution as WIDTHxHEIGHT and the size in bytes."""
+        video = _readable(video_path)
+        thumbnail = _temp_folder() / f"{uuid4()}.jpg"
+        try:
+            inspection = ffmpeg.inspect(video, thumbnail)
+        finally:
+            thumbnail.unlink(missing_ok=True)
+        return VideoMetadata(
+            duration=round(inspection.seconds), resolution=inspection.resolution, file_size=video.stat().st_size
+        )
+
+    def upload_video_to_spaces(self, video_path: str, generation_id: str, variant_type: str, scene_number: int) -> str:
+        """The plain URL of the stored video."""
+        key = _checked_key(generation_id, variant_type, scene_number, 1)
+        return self._spaces().put(key, _readable(video_path), content_type="video/mp4")
+
+    def upload_thumbnail_to_spaces(
+        self, thumbnail_path: str, generation_id: str, variant_type: str, scene_number: int
+    ) -> str:
+        """The plain URL of the stored thumbnail."""
+        key = thumbnail_key(_checked_key(generation_id, variant_type, scene_number, 1))
+        return self._spaces().put(key, _file(thumbnail_path), content_type="image/jpeg")
+
+    def cleanup_temp_directory(self, max_age_hours: float = 24) -> int:
+        """The number of files removed from the temporary folder because they were older than that."""
+        oldest = time.time() - max_age_hours * 3600
+        old = [path for path in _temp_folder().iterdir() if path.is_file() and path.stat().st_mtime < oldest]
+        for path in old:
+            path.unlink(missing_ok=True)
+        return len(old)
+
+    def _spaces(self) -> ObjectStore:
+        if self._store is None:
+            self._store = ObjectStore(settings.spaces())
+        return self._store
+
+
+def providers(key: str) -> Sequence[SoraProvider]:
+    """A client for each configured server, the one for new jobs first."""
+    configured = settings.provider()
+    return [SoraProvider(url, key, download_hosts=configured.download_hosts) for url in configured.base_urls]
+
+
+def _provider_of(content_url: str, key: str) -> SoraProvider:
+    candidates = providers(key)
+    return next((known for known in candidates if content_url.startswith(f"{known.base_url}/")), candidates[0])
+
+
+def _checked_key(generation_id: str, variant_type: str, scene_number: int, attempt: int) -> str:
+    generation = as_uuid(generation_id)
+    if generation is None:
+        raise InvalidValue("generation_id must be a UUID")
+    if variant_type not in get_args(VariantType):
+        raise InvalidValue(f"variant_type must be one of {', '.join(get_args(VariantType))}")
+    if not 1 <= scene_number <= MAX_SCENE_NUMBER:
+        raise InvalidValue(f"scene_number must be from 1 to {MAX_SCENE_NUMBER}")
+    return scene_key(generation, variant_type, scene_number, attempt=attempt)
+
+
+def _temp_folder() -> Path:
+    folder = Path(tempfile.gettempdir()) / "generation-history"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+def _readable(video_path: str) -> Path:
+    video = _file(video_path)
+    check_is_mp4(video)
+    return video
+
+
+def _file(path: str) -> Path:
+    file = Path(path)
+    if not file.is_file():
+        raise InvalidValue(f"there is no file {file.name}")
+    return file

@@ -1,0 +1,68 @@
+"""Waking the poller before its schedule does: a courtesy, never needed, so no failure of it is an error."""
+
+import base64
+import logging
+import threading
+import urllib.request
+from contextvars import copy_context
+from typing import Any, cast
+
+from generation_history import settings
+from generation_history.errors import NotConfigured
+from generation_history.settings import WakeSettings
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT_SECONDS = 3
+
+
+def wake_poller() -> None:
+    """The poller is called, where that is configured; this takes no longer than the time limit, and never fails."""
+    try:
+        configured = settings.wake()
+    except NotConfigured as error:
+        logger.error("the poller cannot be woken: %s", error)  # noqa: TRY400
+        return
+    if configured.url or configured.lambda_name:
+        # A thread, because no library's time limits hold for looking a name up, or for an answer that comes by drops.
+        calling = threading.Thread(target=copy_context().run, args=(_call, configured), daemon=True)
+        calling.start()
+        calling.join(TIMEOUT_SECONDS)
+
+
+def _call(configured: WakeSettings) -> None:
+    try:
+        if configured.url:
+            _call_action(configured)
+        elif configured.lambda_name:
+            _invoke_lambda(configured.lambda_name)
+    except Exception as error:  # noqa: BLE001 - the schedule does it soon, whatever went wrong here
+        logger.warning("the poller could not be woken: %s", type(error).__name__)
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        """Nothing: the key goes to no other host."""
+
+
+def _call_action(configured: WakeSettings) -> None:
+    """DigitalOcean's REST call of another function, which answers 202 at once."""
+    token = base64.b64encode(configured.key.encode()).decode()
+    request = urllib.request.Request(  # noqa: S310 - settings.py lets only http and https through
+        f"{configured.url}?blocking=false",
+        data=b"{}",
+        headers={"Authorization": f"Basic {token}", "Content-Type": "application/json"},
+        method="POST",
+    )
+    with urllib.request.build_opener(_NoRedirects).open(request, timeout=TIMEOUT_SECONDS):
+        return
+
+
+def _invoke_lambda(name: str) -> None:
+    # Late: Lambda brings boto3 with it, DigitalOcean's webhook function does without.
+    from boto3.session import Session  # noqa: PLC0415
+    from botocore.config import Config  # noqa: PLC0415
+
+    config = Config(connect_timeout=TIMEOUT_SECONDS, read_timeout=TIMEOUT_SECONDS, retries={"total_max_attempts": 1})
+    client = cast("Any", Session()).client("lambda", config=config)
+    client.invoke(FunctionName=name, InvocationType="Event", Payload=b"{}")

@@ -1,0 +1,3 @@
+"""The old name of generation_history.video_storage_manager, for callers that import it so."""
+
+from generation_history.video_storage_manager import VideoStorageManager as VideoStorageManager

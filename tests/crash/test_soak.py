@@ -1,0 +1,28 @@
+"""`scripts/soak` for half a minute: everything fails and dies at random, and nothing is lost."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE_SECONDS = 90
+
+pytestmark = pytest.mark.slow
+
+
+def test_half_a_minute_of_everything_at_once_loses_nothing_and_pays_for_nothing_twice(tmp_path: Path):
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.soak", "--minutes", "0.5", "--seed", "7", "--folder", str(tmp_path / "soak")],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"]},
+        timeout=PATIENCE_SECONDS,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "double_posts=0 lost_jobs=0 orphans=0 missing=0" in done.stdout.splitlines()[-1]

@@ -1,0 +1,52 @@
+"""Videos for tests, made by the bundled ffmpeg, and a look at the pictures taken of them."""
+
+import subprocess
+from pathlib import Path
+
+from generation_history import ffmpeg
+
+COLOURS = {"red": (254, 0, 0), "lime": (0, 255, 1), "blue": (0, 0, 254)}
+
+
+def run(*arguments: object) -> bytes:
+    """What ffmpeg writes to its standard output."""
+    command = [ffmpeg.executable(), "-v", "error", "-nostdin", "-y", *map(str, arguments)]
+    return subprocess.run(command, check=True, capture_output=True, timeout=60).stdout
+
+
+def film(
+    path: Path, *scenes: tuple[str, float], size: str = "160x90", rate: int = 24, sound: bool = False, **options: object
+) -> Path:
+    """An mp4 that shows each colour for as many seconds."""
+    shown = scenes or (("red", 2.0),)
+    inputs = [
+        f"color={colour}:s={size}:r={rate}:d={seconds},format=yuv444p" for colour, seconds in scenes or [("red", 2)]
+    ]
+    given: list[object] = [part for source in inputs for part in ("-f", "lavfi", "-i", source)]
+    if sound:
+        given += ["-f", "lavfi", "-i", f"sine=d={sum(seconds for _, seconds in shown)}"]
+    joined = "".join(f"[{number}:v]" for number in range(len(inputs)))
+    given += ["-filter_complex", f"{joined}concat=n={len(inputs)}[v]", "-map", "[v]"]
+    if sound:
+        given += ["-map", f"{len(inputs)}:a", "-c:a", "aac"]
+    # Odd sizes need a colour for each pixel.
+    given += ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv444p"]
+    given += [part for name, value in options.items() for part in (f"-{name}", value)]
+    run(*given, path)
+    return path
+
+
+def colour(picture: Path) -> str:
+    """The name of the colour that the picture shows."""
+    seen = run("-i", picture, "-vf", "scale=1:1", "-f", "rawvideo", "-pix_fmt", "rgb24", "-")
+    return min(COLOURS, key=lambda name: sum(abs(a - b) for a, b in zip(COLOURS[name], seen[:3], strict=True)))
+
+
+def size(picture: Path) -> tuple[int, int]:
+    """The width and height that a JPEG's own header names (ISO/IEC 10918-1, B.2.2)."""
+    content = picture.read_bytes()
+    assert content.startswith(b"\xff\xd8")
+    at = 2
+    while content[at + 1] != 0xC0:
+        at += 2 + int.from_bytes(content[at + 2 : at + 4])
+    return int.from_bytes(content[at + 7 : at + 9]), int.from_bytes(content[at + 5 : at + 7])

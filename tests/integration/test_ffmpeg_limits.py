@@ -1,0 +1,215 @@
+"""The binary is held to its limits, whatever it does, and leaves nothing behind; a stand-in for it misbehaves."""
+
+import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+import psutil
+import pytest
+
+from generation_history import ffmpeg
+from generation_history.errors import NotConfigured, SceneFailure
+from tests import films
+
+#: What ffmpeg says of a good video, as soon as it has opened it.
+SEEN = """cat >&2 <<END
+  Duration: 00:00:02.00, start: 0.000000, bitrate: 42 kb/s
+  Stream #0:0[0x1](und): Video: h264 (High), yuv420p(progressive), 160x90 [SAR 1:1 DAR 16:9], 35 kb/s, 24 fps
+END
+"""
+#: The last argument is the picture.
+PICTURE = 'for last; do :; done; picture="${last#file:}"\n'
+
+
+@pytest.fixture
+def stand_in(tmp_path, monkeypatch):
+    """Makes a shell script the binary."""
+
+    def stand_in(script: str) -> None:
+        path = tmp_path / "stand-in"
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+        monkeypatch.setattr(ffmpeg, "executable", lambda: str(path))
+
+    return stand_in
+
+
+@pytest.fixture
+def inspect(tmp_path):
+    """Inspects some file; whatever comes of it, no process and no file is left, unless a good picture was made."""
+    video, picture = tmp_path / "video.mp4", tmp_path / "picture.jpg"
+
+    def inspect() -> ffmpeg.Inspection:
+        files, processes = set(tmp_path.iterdir()), set(psutil.Process().children(recursive=True))
+        try:
+            inspection = ffmpeg.inspect(video, picture)
+        finally:
+            assert set(psutil.Process().children(recursive=True)) <= processes
+        assert set(tmp_path.iterdir()) == files | ({picture} if inspection.thumbnail_error is None else set())
+        return inspection
+
+    return inspect
+
+
+def test_a_stand_in_that_behaves_is_believed(stand_in, inspect):
+    """So the failures below are the limits'."""
+    stand_in(SEEN + PICTURE + 'echo picture > "$picture"')
+
+    assert inspect() == ffmpeg.Inspection(2.0, "160x90", None)
+
+
+def test_a_binary_that_hangs_is_stopped(stand_in, inspect, monkeypatch):
+    monkeypatch.setattr(ffmpeg, "TIMEOUT_SECONDS", 0.2)
+    stand_in("exec sleep 600")
+
+    with pytest.raises(SceneFailure, match="did not finish within") as raised:
+        inspect()
+
+    assert raised.value.failure_code == "invalid_video"
+
+
+def test_a_video_whose_picture_takes_too_long_is_kept_without_one(stand_in, inspect, monkeypatch):
+    monkeypatch.setattr(ffmpeg, "TIMEOUT_SECONDS", 0.5)
+    stand_in(SEEN + PICTURE + 'echo half > "$picture"; exec sleep 600')
+
+    inspection = inspect()
+
+    assert inspection.resolution == "160x90"
+    assert "did not finish within" in inspection.thumbnail_error
+
+
+def test_a_binary_that_ignores_being_asked_to_end_is_stopped_all_the_same(stand_in, inspect, monkeypatch):
+    monkeypatch.setattr(ffmpeg, "TIMEOUT_SECONDS", 0.2)
+    stand_in("trap '' TERM INT XFSZ XCPU HUP; while :; do :; done")
+
+    with pytest.raises(SceneFailure, match="did not finish within"):
+        inspect()
+
+
+def test_a_binary_that_spins_runs_out_of_its_processor_time(stand_in, inspect, monkeypatch):
+    monkeypatch.setattr(ffmpeg, "CPU_SECONDS", 1)
+    stand_in(SEEN + "while :; do :; done")
+
+    assert "stopped by signal" in inspect().thumbnail_error
+
+
+@pytest.mark.parametrize("megabytes", [16, 512])
+def test_a_binary_gets_no_more_memory_than_its_limit(stand_in, inspect, monkeypatch, megabytes):
+    monkeypatch.setattr(ffmpeg, "MEMORY_BYTES", 256 * 1024**2)
+    grow = f"{sys.executable} -c 'bytearray({megabytes} * 1024**2)' && echo picture > \"$picture\""
+    stand_in(SEEN + PICTURE + grow)
+
+    assert (inspect().thumbnail_error is None) == (megabytes == 16)
+
+
+@pytest.mark.parametrize("line", ["y", "a long line " * 10_000, ""])
+def test_what_a_binary_says_without_end_is_cut_off(stand_in, inspect, line):
+    stand_in(f"exec yes '{line}' >&2")
+
+    with pytest.raises(SceneFailure, match="no video") as raised:
+        inspect()
+
+    assert len(str(raised.value)) < 500
+
+
+def test_a_binary_that_ignores_the_limit_on_files_still_cannot_write_more(stand_in, inspect, tmp_path, monkeypatch):
+    monkeypatch.setattr(ffmpeg, "TIMEOUT_SECONDS", 1)
+    largest = tmp_path / "largest"
+    largest.touch()
+    stand_in(f"trap '' XFSZ; cat /dev/zero > {largest}; exec sleep 600")
+
+    with pytest.raises(SceneFailure):
+        inspect()
+
+    assert largest.stat().st_size <= ffmpeg.THUMBNAIL_BYTES
+
+
+def test_a_picture_without_end_is_cut_off_and_removed(stand_in, inspect):
+    stand_in(SEEN + PICTURE + 'exec cat /dev/zero > "$picture"')
+
+    assert "stopped by signal" in inspect().thumbnail_error
+
+
+@pytest.mark.parametrize("script", ["", "echo > /dev/null", ': > "$picture"'])
+def test_a_picture_that_is_missing_or_empty_is_none(stand_in, inspect, script):
+    stand_in(SEEN + PICTURE + script)
+
+    assert "made no thumbnail" in inspect().thumbnail_error
+
+
+def test_a_picture_of_no_video_is_removed(stand_in, inspect):
+    stand_in(PICTURE + 'echo picture > "$picture"')
+
+    with pytest.raises(SceneFailure):
+        inspect()
+
+
+def test_a_binary_that_fails_leaves_no_picture(stand_in, inspect):
+    stand_in(SEEN + PICTURE + 'echo half > "$picture"; echo Conversion failed! >&2; exit 1')
+
+    assert inspect().thumbnail_error.endswith("Conversion failed!")
+
+
+def test_the_binary_learns_nothing_of_our_settings(stand_in, inspect, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    stand_in(SEEN + "env >&2; exit 1")
+
+    assert "sk-secret" not in inspect().thumbnail_error
+
+
+# ---------------------------------------------------------------- which binary
+
+
+@pytest.fixture
+def bundle(tmp_path, monkeypatch):
+    """An imageio_ffmpeg whose binary lost its exec bit."""
+    real = ffmpeg.executable()
+    binary = tmp_path / "bundle" / "binaries" / "ffmpeg-linux-x86_64-v7"
+    binary.parent.mkdir(parents=True)
+    binary.write_text(f'#!/bin/sh\nexec {real} "$@"\n')
+    binary.chmod(0o644)
+    spec = ModuleSpec("imageio_ffmpeg", None, is_package=True)
+    spec.submodule_search_locations = [str(binary.parent.parent)]
+    monkeypatch.setattr(ffmpeg, "find_spec", lambda _: spec)
+    ffmpeg._executable.cache_clear()
+    yield binary
+    ffmpeg._executable.cache_clear()
+
+
+def test_a_binary_without_its_exec_bit_is_copied_and_works(bundle, tmp_path):
+    assert not os.access(bundle, os.X_OK)
+
+    inspection = ffmpeg.inspect(films.film(tmp_path / "video.mp4"), tmp_path / "picture.jpg")
+
+    assert inspection.thumbnail_error is None
+
+
+def test_a_binary_is_copied_once_for_all_threads(bundle, tmp_path):
+    before = set(tmp_path.iterdir())
+    together = threading.Barrier(8)
+
+    def ask(_: int) -> str:
+        together.wait()
+        return ffmpeg.executable()
+
+    with ThreadPoolExecutor(8) as threads:
+        asked = set(threads.map(ask, range(8)))
+
+    assert len(asked) == 1
+    assert set(tmp_path.iterdir()) - before == {Path(name) for name in asked}
+
+
+def test_a_binary_that_can_be_run_is_not_copied(bundle):
+    bundle.chmod(0o755)
+
+    assert ffmpeg.executable() == str(bundle)
+
+
+def test_a_missing_binary_names_the_package(bundle):
+    bundle.unlink()
+
+    with pytest.raises(NotConfigured, match="imageio-ffmpeg"):
+        ffmpeg.executable()

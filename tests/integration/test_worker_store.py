@@ -1,0 +1,191 @@
+"""A finished job's video is fetched and stored until it is home, or fails with the reason why it is not."""
+
+import logging
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from generation_history import worker as worker_module
+from generation_history.errors import SceneFailure
+from generation_history.object_store import ObjectStore
+from generation_history.video_storage_manager import VideoStorageManager
+from tests.contract.scripted_server import answer, hang_up
+from tests.fakes import MP4
+
+
+class Store(ObjectStore):
+    """A store that cannot be written, as long as `broken` says why."""
+
+    def __init__(self, settings):
+        super().__init__(settings)
+        self.broken = "DO_SPACES_SECRET_KEY was refused"
+
+    def put(self, key, path, *, content_type):
+        if self.broken:
+            raise SceneFailure("storage_failed", self.broken)
+        return super().put(key, path, content_type=content_type)
+
+
+def test_a_stored_video_is_described_in_its_row(scenes, film, spaces):
+    scene_id = scenes.accepted()
+
+    scenes.step()
+
+    scene = scenes.read(scene_id)
+    assert (scene["duration"], scene["resolution"], scene["file_size"]) == (2, "160x90", len(film))
+    assert scene["video_url"].startswith(spaces.base_url)
+    assert scene["thumbnail_url"].endswith("_thumb.jpg")
+    assert scene["error_message"] is None
+    assert scene["completed_at"]
+
+
+def test_a_scene_whose_picture_fails_is_completed_and_says_why(scenes, monkeypatch):
+    monkeypatch.setattr(VideoStorageManager, "_try_thumbnail", lambda *_: (None, "the thumbnail could not be stored"))
+    scene_id = scenes.accepted()
+
+    scenes.step()
+
+    assert scenes.ended(scene_id) == ("completed", None)
+    scene = scenes.read(scene_id)
+    assert (scene["thumbnail_url"], scene["error_message"]) == (None, "the thumbnail could not be stored")
+
+
+DOWN = {"500": answer(500), "hang up": hang_up, "429": answer(429)}
+
+
+@pytest.mark.parametrize("given", DOWN.values(), ids=DOWN.keys())
+def test_a_download_that_breaks_is_tried_again_and_again(scenes, scripted, film, given):
+    """The provider still has the video, and it is paid for."""
+    scene_id = scenes.accepted()
+    scripted.script(given)
+    scenes.step(20)
+    assert scenes.job(scene_id)[:2] == ("store", 20)
+
+    scripted.script(answer(200, film, kind="video/mp4"))
+    scenes.step()
+
+    assert scenes.ended(scene_id) == ("completed", None)
+
+
+@pytest.mark.parametrize("given", DOWN.values(), ids=DOWN.keys())
+def test_a_download_that_breaks_at_the_deadline_has_failed(scenes, scripted, given):
+    scene_id = scenes.accepted()
+    scripted.script(given)
+    scenes.pass_deadline()
+
+    scenes.step()
+
+    assert scenes.ended(scene_id) == ("failed", "download_failed")
+
+
+def test_a_page_instead_of_a_video_is_believed_after_several_times(scenes, scripted):
+    scene_id = scenes.accepted()
+    scripted.script(answer(200, b"<html>Please wait</html>", kind="text/html"))
+
+    scenes.step(worker_module.MOST_REFUSALS - 1)
+    assert scenes.job(scene_id)[0] == "store"
+    scenes.step()
+
+    assert scenes.ended(scene_id) == ("failed", "invalid_video")
+
+
+def test_a_video_that_is_none_fails_the_scene_at_once(scenes, scripted):
+    scene_id = scenes.accepted()
+    scripted.script(answer(200, MP4, kind="video/mp4"))
+
+    scenes.step()
+
+    assert scenes.ended(scene_id) == ("failed", "invalid_video")
+
+
+def test_a_video_that_is_not_there_yet_is_asked_for_again(scenes, scripted, film):
+    scene_id = scenes.accepted()
+    scripted.script(answer(404), answer(200, film, kind="video/mp4"))
+
+    scenes.step(2)
+
+    assert scenes.ended(scene_id) == ("completed", None)
+
+
+def test_a_video_that_never_is_there_is_not_found(scenes, scripted):
+    scene_id = scenes.accepted()
+    scripted.script(answer(404))
+
+    scenes.step(worker_module.MOST_REFUSALS)
+
+    assert scenes.ended(scene_id) == ("failed", "not_found")
+
+
+@pytest.mark.parametrize("given", [answer(404), answer(500), answer(200, b"<html>", kind="text/html")])
+def test_what_cannot_be_fetched_after_its_expiry_has_expired(scenes, scripted, given):
+    scene_id = scenes.accepted(expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    scripted.script(given)
+
+    scenes.step(2)
+
+    assert scenes.ended(scene_id) == ("failed", "expired")
+
+
+def test_an_expired_job_whose_video_is_there_all_the_same_comes_home(scenes):
+    scene_id = scenes.accepted(expires_at=datetime.now(UTC) - timedelta(days=1))
+
+    scenes.step()
+
+    assert scenes.ended(scene_id) == ("completed", None)
+
+
+def test_a_store_that_cannot_be_written_is_tried_again_and_again_and_raises_the_alarm(scenes, spaces, caplog):
+    store = Store(spaces)
+    videos = VideoStorageManager(store=store)
+    scene_id = scenes.accepted()
+    scenes.step(20, videos=videos)
+    assert scenes.job(scene_id) == ("store", 20, store.broken)
+    assert [record.levelno for record in caplog.records] == [logging.ERROR] * 20
+
+    store.broken = ""
+    scenes.step(videos=videos)
+
+    assert scenes.ended(scene_id) == ("completed", None)
+
+
+def test_a_store_that_cannot_be_written_at_the_deadline_has_failed(scenes, spaces):
+    scene_id = scenes.accepted()
+    scenes.pass_deadline()
+
+    scenes.step(videos=VideoStorageManager(store=Store(spaces)))
+
+    assert scenes.ended(scene_id) == ("failed", "storage_failed")
+
+
+# ---------------------------------------------------------------- whatever a caller does
+
+
+def test_a_deleted_generations_accepted_job_still_comes_home(scenes, manager, db):
+    scene_id = scenes.accepted()
+    manager.delete_generation(scenes.read(scene_id)["generation_id"])
+
+    scenes.step()
+
+    assert db.rows("select status, video_url is not null from scenes where id = %s", scene_id) == [("completed", True)]
+
+
+def test_a_generation_that_a_caller_failed_still_stores_its_videos(scenes, manager):
+    scene_id = scenes.accepted()
+    generation_id = scenes.read(scene_id)["generation_id"]
+    manager.update_generation_status(generation_id, "failed", "the pipeline broke")
+
+    scenes.step()
+
+    assert scenes.ended(scene_id) == ("completed", None)
+    generation = manager.get_generation(generation_id)
+    assert (generation["status"], generation["error_message"]) == ("failed", "the pipeline broke")
+
+
+def test_a_scene_that_a_caller_failed_is_completed_when_its_video_comes(scenes, manager):
+    scene_id = scenes.accepted()
+    manager.update_scene(scene_id, status="failed", error_message="gave up", error_code="timed_out")
+
+    scenes.step()
+
+    assert scenes.ended(scene_id) == ("completed", None)
+    assert scenes.read(scene_id)["error_message"] is None
