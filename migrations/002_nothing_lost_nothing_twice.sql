@@ -57,8 +57,19 @@ $$;
 
 -- ---------------------------------------------------------------- limits on spending
 
-create index attempts_owner_intended_at on attempts (owner_id, intended_at);
-create index attempts_intended_at on attempts (intended_at);
+-- One row a POST, also of those that made no job (their cost is 0): what the limits count. It outlives a purge of what it
+-- was for, so that no budget comes back by deleting.
+create table posts (
+    id       bigint generated always as identity constraint posts_pkey primary key,
+    scene_id uuid not null,
+    attempt  integer not null,
+    owner_id uuid not null,
+    cost     numeric(12, 5),
+    at       timestamptz not null default now()
+);
+create index posts_at on posts (at);
+create index posts_owner_at on posts (owner_id, at);
+create index posts_scene_id on posts (scene_id);
 create index attempts_failed_at on attempts (finished_at) where error_code is not null;
 -- Accepted jobs expire, so they are claimed before anything new is posted.
 create index jobs_accepted_run_at on jobs (run_at) where step <> 'submit';
@@ -81,7 +92,7 @@ begin
     if (select count(*) from jobs where step in ('find', 'poll')) >= p_most_running then
         raise exception 'SORA_MAX_RUNNING: % jobs are running', p_most_running using errcode = 'GH004';
     end if;
-    if (select count(*) from attempts where intended_at > now() - interval '1 minute') >= p_most_per_minute then
+    if (select count(*) from posts where at > now() - interval '1 minute') >= p_most_per_minute then
         raise exception 'SORA_MAX_PER_MINUTE: % were posted within a minute', p_most_per_minute using errcode = 'GH004';
     end if;
     if p_usd_per_owner_and_day is not null then
@@ -90,15 +101,55 @@ begin
                 using errcode = 'GH004';
         end if;
         select coalesce(sum(cost), 0) into v_spent
-        from attempts
-        where owner_id = p_owner_id and intended_at >= date_trunc('day', now(), 'UTC')
-            and outcome <> 'not_sent' and error_code is distinct from 'submit_rejected';
+        from posts
+        where owner_id = p_owner_id and at >= date_trunc('day', now(), 'UTC');
         if v_spent + p_cost > p_usd_per_owner_and_day then
             raise exception 'SPEND_LIMIT_PER_OWNER_DAY: % of % US dollars are spent today', round(v_spent, 2),
                 p_usd_per_owner_and_day using errcode = 'GH004';
         end if;
     end if;
 end $$;
+
+-- ---------------------------------------------------------------- guards
+
+-- How many workers in a row died with the job's lease: a step that kills its worker must come to an end as well.
+alter table jobs add column deaths integer not null default 0;
+
+-- Raises lease_lost unless a POST may be made for the scene now: nobody ended it or recorded a job for it meanwhile.
+create function may_post(p_scene_id uuid) returns void language plpgsql as $$
+begin
+    perform from scenes where id = p_scene_id and status in ('pending', 'processing') and sora_video_id is null;
+    if not found then
+        raise exception 'scene % has a video or an end already', p_scene_id using errcode = 'GH001';
+    end if;
+end $$;
+
+-- Raises lease_lost unless the answer to the attempt's POST is still waited for, whoever has the lease: there was one
+-- POST, so whoever has its answer is right, and whoever looks for its job meanwhile is fenced by what is written.
+create function hold_intent(p_scene_id uuid, p_attempt integer, p_sora_video_id text) returns void
+language plpgsql as $$
+begin
+    perform from jobs j join attempts a on a.scene_id = j.scene_id and a.attempt = p_attempt
+    where j.scene_id = p_scene_id
+        and (j.step = 'find' and a.sora_video_id is null or a.sora_video_id = p_sora_video_id)
+    for update of j;
+    if not found then
+        raise exception 'the answer for scene % came too late', p_scene_id using errcode = 'GH001';
+    end if;
+end $$;
+
+-- What a worker knows to be the attempt's job stays so, and while a POST is under way nobody else names one: the id of
+-- a paid job would be lost.
+create function keep_the_job_of_an_attempt() returns trigger language plpgsql as $$
+begin
+    raise exception 'this scene''s job is known already, or is being submitted' using errcode = 'GH002';
+end $$;
+
+create trigger attempts_keep_their_job before update of sora_video_id on attempts
+    for each row when (
+        old.provider_base_url is not null and new.sora_video_id is distinct from old.sora_video_id
+        and (old.sora_video_id is not null or old.outcome = 'intended' and new.outcome = 'intended'))
+    execute function keep_the_job_of_an_attempt();
 
 -- ---------------------------------------------------------------- webhooks
 
@@ -153,10 +204,11 @@ begin
 end $$;
 
 -- Those fenced so long ago that no worker can still be uploading for them. Their objects go first, then their rows.
-create function purgeable(p_limit integer, p_fenced_seconds integer) returns table (id uuid, owner_id uuid)
+create function purgeable(p_limit integer, p_fenced_seconds integer, p_but uuid[]) returns table (id uuid)
 language sql stable security definer set search_path = pg_catalog, public as $$
-    select g.id, g.owner_id from generations g
+    select g.id from generations g
     where g.purge_at <= now() and g.purging_since < now() - make_interval(secs => p_fenced_seconds)
+        and g.id <> all (p_but)
     order by g.purge_at limit p_limit
 $$;
 
@@ -199,19 +251,23 @@ end $$;
 -- ---------------------------------------------------------------- who may do what
 
 alter table prices enable row level security;
+alter table posts enable row level security;
 alter table deliveries enable row level security;
 alter table provider_states enable row level security;
 alter table pulses enable row level security;
 create policy everyone on prices to history_api, history_worker using (true);
+create policy worker on posts to history_worker using (true);
 create policy worker on deliveries to history_worker using (true);
 create policy worker on provider_states to history_worker using (true);
 create policy worker on pulses to history_worker using (true);
 
 grant select on prices to history_api, history_worker;
-grant select, insert, delete on deliveries to history_worker;
-grant select, insert, update on provider_states, pulses to history_worker;
+grant select, insert, delete on posts, deliveries to history_worker;
+grant update (cost) on posts to history_worker;
+grant select, insert, update, delete on provider_states to history_worker;
+grant select, insert, update on pulses to history_worker;
 grant update (cost) on attempts to history_worker;
-grant update (expires_at) on jobs to history_worker;
+grant update (expires_at, deaths) on jobs to history_worker;
 grant update (purge_at, actual_cost_reported) on generations to history_api;
 
 revoke execute on function begin_purge, purgeable, purge_generation from public;

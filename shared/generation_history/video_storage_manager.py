@@ -40,15 +40,16 @@ class VideoStorageManager:
         scene_number: int,
         *,
         attempt: int = 1,
+        seconds: float | None = None,
     ) -> tuple[str, str | None, VideoMetadata]:
         """The plain URLs of the stored video and thumbnail, and what the video is; nothing is left in temp.
 
         The video comes first: if only its thumbnail fails, that URL is None and metadata["thumbnail_error"] says why.
-        The same call again writes the same bytes to the same keys.
+        The same call again writes the same bytes to the same keys. The download takes at most so many seconds.
         """
         key = _checked_key(generation_id, variant_type, scene_number, attempt)
         try:
-            video = Path(self.download_sora_video(sora_content_url, openai_api_key))
+            video = Path(self.download_sora_video(sora_content_url, openai_api_key, seconds=seconds))
         except JobGone:
             # It may be home: who brought it died before that was recorded.
             video = _temp_folder() / f"{uuid4()}.mp4"
@@ -77,14 +78,14 @@ class VideoStorageManager:
         except SceneFailure as failure:
             return None, f"the thumbnail could not be stored: {failure}"
 
-    def download_sora_video(self, video_content_url: str, openai_api_key: str) -> str:
-        """The path of the downloaded mp4, whole and checked.
+    def download_sora_video(self, video_content_url: str, openai_api_key: str, *, seconds: float | None = None) -> str:
+        """The path of the downloaded mp4, whole and checked; the download takes at most so many seconds.
 
         The key goes to the servers that SORA_BASE_URL names and to no other: InvalidValue for any other URL.
         """
         target = _temp_folder() / f"{uuid4()}.mp4"
         with self._downloading:
-            _provider_of(video_content_url, openai_api_key).fetch(video_content_url, target)
+            _provider_of(video_content_url, openai_api_key).fetch(video_content_url, target, seconds=seconds)
         return str(target)
 
     def generate_thumbnail(self, video_path: str) -> str:

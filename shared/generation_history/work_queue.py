@@ -21,9 +21,31 @@ from generation_history.webhooks import Delivery
 
 #: A step that failed n times in a row waits 2^n seconds, with jitter, up to this many.
 LONGEST_BACKOFF_SECONDS = 300.0
+#: A scene whose step failed so often in a row, for some ten minutes, needs somebody to look.
+STUCK_FAILURES = 8
 #: A POST that a limit holds back looks again after this long.
 HOLD_SECONDS = 15.0
 NO_LIMITS: Final = Limits()
+
+_HOLD_LEASE: Final[LiteralString] = "select hold_lease(%(scene_id)s, %(lease_token)s)"
+#: After a POST that made no job: it cost nothing.
+_UNPAID: Final[LiteralString] = """
+    update posts set cost = 0 where scene_id = %(scene_id)s and attempt = %(attempt)s
+"""
+#: After a POST that made no job: no other one follows if its generation was deleted or failed meanwhile. A person who
+#: retried a scene of a failed generation wanted just that.
+_CANCEL_IF_OVER: Final[LiteralString] = """
+    with cancelled as (
+        delete from jobs j using scenes s, variants v, generations g
+        where j.scene_id = %(scene_id)s and s.id = j.scene_id and v.id = s.variant_id
+            and g.id = v.generation_id and s.status not in ('completed', 'failed') and (g.deleted_at is not null
+                or g.status_set_by_caller and g.status = 'failed' and s.attempt = 1)
+        returning j.scene_id
+    )
+    update scenes set status = 'failed', error_code = 'cancelled',
+        error_message = 'deleted or failed before this was submitted'
+    where id in (select scene_id from cancelled)
+"""
 
 
 @dataclass(frozen=True)
@@ -36,7 +58,9 @@ class Job:
     step: Step
     failures: int
     last_error: str | None
+    deaths: int
     overdue: bool
+    claimed_at: datetime
     age_seconds: float
     generation_id: UUID
     variant_type: str
@@ -70,19 +94,25 @@ class WorkQueue:
         """
         claim_accepted = """
             update jobs
-            set run_at = now() + make_interval(secs => %(lease_seconds)s), lease_token = gen_random_uuid()
+            set run_at = now() + make_interval(secs => %(lease_seconds)s), lease_token = gen_random_uuid(),
+                -- Whoever is done with a job gives its lease back.
+                deaths = case when lease_token is null then 0 else deaths + 1 end
             where scene_id = any (array(
                 select scene_id from jobs where run_at <= now() and step <> 'submit'
                 order by run_at limit %(limit)s for update skip locked))
-            returning scene_id, owner_id, lease_token, step, failures, last_error, deadline < now() as overdue
+            returning scene_id, owner_id, lease_token, step, failures, last_error, deaths, deadline < now() as overdue,
+                now() as claimed_at
         """
         claim_submit = """
             update jobs
-            set run_at = now() + make_interval(secs => %(lease_seconds)s), lease_token = gen_random_uuid()
+            set run_at = now() + make_interval(secs => %(lease_seconds)s), lease_token = gen_random_uuid(),
+                -- Whoever is done with a job gives its lease back.
+                deaths = case when lease_token is null then 0 else deaths + 1 end
             where scene_id = any (array(
                 select scene_id from jobs where run_at <= now() and step = 'submit'
                 order by run_at limit %(limit)s for update skip locked))
-            returning scene_id, owner_id, lease_token, step, failures, last_error, deadline < now() as overdue
+            returning scene_id, owner_id, lease_token, step, failures, last_error, deaths, deadline < now() as overdue,
+                now() as claimed_at
         """
         leases = self._lease(claim_accepted, limit)
         if submit and len(leases) < limit:
@@ -133,7 +163,8 @@ class WorkQueue:
     ) -> None:
         """The intent to POST is committed: should we die now, the job comes back as "find" and is not posted again.
 
-        Held where the limits hold it back; nothing was written then.
+        Held where the limits hold it back, LeaseLost where a caller has ended the scene or recorded a job for it since;
+        nothing was written then.
         """
         admit = """
             select admit_submission(%(owner_id)s, cost_of(%(host)s, %(model)s, %(size)s, %(seconds)s),
@@ -150,6 +181,10 @@ class WorkQueue:
                     provider = excluded.provider, provider_base_url = excluded.provider_base_url,
                     model = excluded.model, size = excluded.size, seconds = excluded.seconds, cost = excluded.cost
         """
+        post = """
+            insert into posts (scene_id, attempt, owner_id, cost)
+            values (%(scene_id)s, %(attempt)s, %(owner_id)s, cost_of(%(host)s, %(model)s, %(size)s, %(seconds)s))
+        """
         scene = """
             update scenes set provider = %(provider)s, provider_base_url = %(base_url)s, model = %(model)s,
                 size = %(size)s, seconds = %(seconds)s
@@ -157,8 +192,10 @@ class WorkQueue:
         """
         self._write(
             job,
+            "select may_post(%(scene_id)s)",
             admit,
             attempt,
+            post,
             scene,
             "update jobs set step = 'find' where scene_id = %(scene_id)s",
             id=uuid7(),
@@ -187,6 +224,9 @@ class WorkQueue:
                 deadline = now() + interval '24 hours', run_at = now() + make_interval(secs => %(wait)s)
             where scene_id = %(scene_id)s
             """,
+            _UNPAID,
+            _CANCEL_IF_OVER,
+            roll_up=True,
             attempt=job.attempt,
             reason=_recordable(reason),
             wait=_jittered(seconds),
@@ -217,19 +257,8 @@ class WorkQueue:
                 run_at = now() + make_interval(secs => %(wait)s)
             where scene_id = %(scene_id)s
             """,
-            # A person who retried a scene of a failed generation wanted just that.
-            """
-            with cancelled as (
-                delete from jobs j using scenes s, variants v, generations g
-                where j.scene_id = %(scene_id)s and s.id = j.scene_id and v.id = s.variant_id
-                    and g.id = v.generation_id and s.status not in ('completed', 'failed') and (g.deleted_at is not null
-                        or g.status_set_by_caller and g.status = 'failed' and s.attempt = 1)
-                returning j.scene_id
-            )
-            update scenes set status = 'failed', error_code = 'cancelled',
-                error_message = 'deleted or failed before this was submitted'
-            where id in (select scene_id from cancelled)
-            """,
+            _UNPAID,
+            _CANCEL_IF_OVER,
             roll_up=True,
             attempt=job.attempt,
             reason=_recordable(reason),
@@ -237,7 +266,11 @@ class WorkQueue:
         )
 
     def accept(self, job: Job, video: VideoJob, *, adopted: bool = False) -> None:
-        """The provider's job is known: it is polled from now on, and retrieved whatever happens to us."""
+        """The provider's job is known: it is polled from now on, and retrieved whatever happens to us.
+
+        The answer to a POST is recorded whoever holds the lease: there was one POST of this attempt. LeaseLost if it
+        is not waited for any more. An adopted job is a guess, which only the holder of the lease may make.
+        """
         self._write(
             job,
             """
@@ -255,8 +288,9 @@ class WorkQueue:
                 -- Its webhook may have come before its id did.
                 run_at = case when exists (select from deliveries where sora_video_id = %(video_id)s) then now()
                     else now() + make_interval(secs => %(wait)s) end
-            where scene_id = %(scene_id)s
+            where scene_id = %(scene_id)s and step = 'find'
             """,
+            guard=_HOLD_LEASE if adopted else "select hold_intent(%(scene_id)s, %(attempt)s, %(video_id)s)",
             roll_up=True,
             attempt=job.attempt,
             outcome="adopted" if adopted else "accepted",
@@ -297,7 +331,10 @@ class WorkQueue:
         """
         wait = """
             update jobs set failures = 0, last_error = null, lease_token = null,
-                run_at = now() + make_interval(secs => %(wait)s)
+                -- A webhook that came while this was asked may know more.
+                run_at = case when exists (
+                        select from deliveries where sora_video_id = %(video_id)s and received_at >= %(claimed_at)s)
+                    then now() else now() + make_interval(secs => %(wait)s) end
             where scene_id = %(scene_id)s
         """
         cost = """
@@ -311,19 +348,25 @@ class WorkQueue:
             *after,
             roll_up=True,
             attempt=job.attempt,
+            video_id=video.id,
+            claimed_at=job.claimed_at,
             sora_status=video.status[:50],
             expires_at=video.expires_at,
             wait=poll_interval(job.age_seconds),
         )
 
     def postpone(self, job: Job, reason: str, *, failures: int | None = None, retry_after: float | None = None) -> None:
-        """The same step is due again later, after a wait that grows with each failure in a row."""
+        """The same step is due again later, after a wait that grows with each failure in a row.
+
+        What is about to expire is tried again in a quarter of the time it still has.
+        """
         failures = job.failures + 1 if failures is None else failures
         self._write(
             job,
             """
             update jobs set failures = %(failures)s, last_error = %(reason)s, lease_token = null,
-                run_at = now() + make_interval(secs => %(wait)s)
+                run_at = now() + least(make_interval(secs => %(wait)s), case when expires_at > now()
+                    then greatest(interval '2 seconds', (expires_at - now()) / 4) end)
             where scene_id = %(scene_id)s
             """,
             failures=failures,
@@ -373,24 +416,35 @@ class WorkQueue:
         said = {"base_url": base_url, "state": state, "reason": None if reason is None else _recordable(reason)}
         return bool(self._db.run(None, (note, said | {"took_a_post": took_a_post})))
 
+    def forget_providers(self, *, but: Sequence[str]) -> None:
+        """Nothing is said any more of servers that are not asked any more."""
+        self._db.run(None, ("delete from provider_states where base_url <> all (%(but)s)", {"but": list(but)}))
+
     def health(self) -> dict[str, Any]:
         """What there is to do and how it goes, over all owners, as GET /ops/health shows it."""
         query = """
             select
                 (select extract(epoch from now() - at)::float from pulses where name = 'poller') as seconds_since_poll,
+                (select extract(epoch from now() - at)::float from pulses where name = 'purge') as seconds_since_purge,
                 (select count(*) from jobs) as backlog,
                 (select count(*) from jobs where step = 'submit') as backlog_to_submit,
+                -- What a limit holds back stays due, and says so.
                 (select coalesce(extract(epoch from now() - min(run_at))::float, 0) from jobs
-                    where run_at < now() and last_error is null) as oldest_due_seconds,
+                    where run_at < now() and (step <> 'submit' or last_error is null)) as oldest_due_seconds,
+                -- A busy provider refuses POSTs for as long as it is busy.
+                (select count(*) from jobs where step <> 'submit' and failures >= %(stuck)s) as stuck,
+                (select last_error from jobs where step <> 'submit' and failures >= %(stuck)s
+                    order by failures desc limit 1) as stuck_reason,
                 (select extract(epoch from min(expires_at) - now())::float from jobs) as soonest_expiry_seconds,
                 (select coalesce(json_object_agg(error_code, number), '{}') from (
                     select error_code, count(*) as number from attempts
                     where error_code is not null and finished_at > now() - interval '1 day'
                     group by error_code) f) as failures_by_code,
                 (select coalesce(json_agg(json_build_object('base_url', base_url, 'state', state, 'reason', reason,
-                    'since', since) order by base_url), '[]') from provider_states) as providers
+                    'since', since, 'seconds', extract(epoch from now() - since)::float) order by base_url), '[]')
+                    from provider_states) as providers
         """
-        return self._db.run(None, (query, {}))[0]
+        return self._db.run(None, (query, {"stuck": STUCK_FAILURES}))[0]
 
     # ------------------------------------------------------------ finishing
 
@@ -433,6 +487,12 @@ class WorkQueue:
             where scene_id = %(scene_id)s and attempt = %(attempt)s
             """,
             "delete from jobs where scene_id = %(scene_id)s",
+            # Refused at once, it never cost anything.
+            """
+            update posts p set cost = 0 from attempts a
+            where p.scene_id = %(scene_id)s and p.attempt = %(attempt)s and a.scene_id = p.scene_id
+                and a.attempt = p.attempt and a.sora_video_id is null and %(code)s <> 'submit_unknown'
+            """,
             roll_up=True,
             attempt=job.attempt,
             code=code,
@@ -447,11 +507,18 @@ class WorkQueue:
         """Guarantees that no connection is left open."""
         self._db.close()
 
-    def _write(self, job: Job, *statements: LiteralString, roll_up: bool = False, **values: Any) -> None:
+    def _write(
+        self,
+        job: Job,
+        *statements: LiteralString,
+        guard: LiteralString = _HOLD_LEASE,
+        roll_up: bool = False,
+        **values: Any,
+    ) -> None:
         parameters = values | {"scene_id": job.scene_id, "lease_token": job.lease_token, "owner_id": job.owner_id}
         guarded: list[Statement] = [
             ("select lock_generation_of_scene(%(scene_id)s)", parameters),
-            ("select hold_lease(%(scene_id)s, %(lease_token)s)", parameters),
+            (guard, parameters),
             *((statement, parameters) for statement in statements),
         ]
         if roll_up:

@@ -9,6 +9,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
 from generation_history import database, logs, settings
 from generation_history.errors import (
     Held,
@@ -50,9 +52,13 @@ LOOK_SECONDS = 1.0
 #: How long a job waits whose provider is gone: somebody has to notice first.
 GONE_SECONDS = 600.0
 #: Nothing is posted when less time than this is left: an instance that ends in a POST leaves its outcome unknown.
-SUBMIT_STEP_SECONDS = 70.0
-#: No new job is claimed when less time than this is left.
-SHORTEST_STEP_SECONDS = 30.0
+SUBMIT_STEP_SECONDS = 150.0
+#: What a store step may take beside its download: an inspection and two uploads.
+STORE_SECONDS = 120.0
+#: No new job is claimed when less time than this is left: it would be a download of seconds.
+SHORTEST_STEP_SECONDS = 150.0
+#: A job past its deadline at which so many workers died in a row is given up without another try.
+MOST_DEATHS = 5
 
 
 class Worker:
@@ -81,6 +87,7 @@ class Worker:
         self._find_seconds = find_seconds
         self._limits = limits
         self._held_until = 0.0
+        self._deadline = 0.0
         self._states: dict[tuple[str, bool], ProviderState] = {}
         self._running: dict[Future[None], Job] = {}
         # Kept between runs: each of its threads keeps its connection to the database.
@@ -94,10 +101,12 @@ class Worker:
         Nothing is begun when the time is nearly up. What is running is waited for, and keeps its lease as long as this
         process lives: a long download is not an abandoned one.
         """
-        deadline = time.monotonic() + seconds
+        deadline = self._deadline = time.monotonic() + seconds
         # Another poller may have seen more of them since our last run.
         self._states.clear()
+        self._held_until = 0.0
         self._queue.pulse("poller")
+        self._queue.forget_providers(but=[client.base_url for client in self._clients])
         if not self._limits.submitting:
             self._queue.hold_due("SORA_SUBMITTING is off")
         if abandoned := self._queue.abandon_untouched():
@@ -162,6 +171,10 @@ class Worker:
         # A caller may have submitted it by itself meanwhile, and recorded that.
         submitted = job.sora_video_id is not None and job.step in {"submit", "find"}
         step: Step = "poll" if submitted else job.step
+        if job.overdue and job.deaths >= MOST_DEATHS:
+            said = f", the last error before: {job.last_error}" if job.last_error else ""
+            self._queue.give_up(job, _LATE[step], f"{job.deaths} workers in a row died at it{said}")
+            return
         try:
             {"submit": self._submit, "find": self._find, "poll": self._poll, "store": self._store}[step](job)
         except NotAllowed as error:
@@ -231,8 +244,29 @@ class Worker:
             self._queue.postpone(job, str(error))
         else:
             # First of all: nothing may come between a paid job and its id in the row.
-            self._queue.accept(job, video)
+            self._keep(job, video)
             self._note(provider, "ok")
+
+    def _keep(self, job: Job, video: VideoJob) -> None:
+        """The paid job's id is in the row, or the log has it: as long as this run lasts a database may be away."""
+        logger.info("scene %s: accepted as %s", job.scene_id, video.id)
+        left = max(0.0, self._deadline - time.monotonic())
+        retrying = Retrying(
+            retry=retry_if_exception_type(Unavailable),
+            stop=stop_after_delay(left),
+            wait=wait_random_exponential(multiplier=0.2, max=10),
+            reraise=True,
+        )
+        try:
+            retrying(self._queue.accept, job, video)
+        except HistoryError as error:
+            logger.error(  # noqa: TRY400 - a person must act on it: the traceback says nothing more
+                "scene %s: the provider's job %s is paid for and could not be recorded: %s",
+                job.scene_id,
+                video.id,
+                error,
+            )
+            raise
 
     def _hold(self, job: Job, reason: str) -> None:
         """Wait for the limit; where it is everyone's, claim nothing to submit meanwhile: that would be held as well."""
@@ -246,6 +280,9 @@ class Worker:
         """A refusal of this request, unless the provider refuses everything because it is gone."""
         if error.failure_code == "submit_rejected" and self._is_gone(provider):
             self._queue.hold(job, _gone(provider), seconds=GONE_SECONDS)
+            # The others would be answered alike: one POST in a run is enough to know.
+            self._held_until = self._deadline
+            self._queue.hold_due(_gone(provider))
         else:
             self._queue.give_up(job, error.failure_code, str(error))
 
@@ -313,18 +350,22 @@ class Worker:
         try:
             video = provider.poll(video_id)
         except JobGone as error:
-            if not self._is_gone(provider):
-                self._refused(job, "not_found", str(error))
-            elif job.overdue:
-                self._queue.give_up(job, "provider_gone", _gone(provider))
-            else:
-                self._queue.postpone(job, _gone(provider), failures=job.failures, retry_after=GONE_SECONDS)
+            self._not_known(job, provider, SceneFailure("not_found", str(error)))
         except ProviderUnavailable as error:
             self._note(provider, "unreachable", str(error))
             self._later(job, "timed_out", str(error), retry_after=error.retry_after)
         else:
             self._note(provider, "ok", took_a_post=False)
             self._observe(job, video)
+
+    def _not_known(self, job: Job, provider: VideoProvider, failure: SceneFailure) -> None:
+        """The provider does not know the job: believed once it said so often enough, unless it is gone itself."""
+        if not self._is_gone(provider):
+            self._not_fetched(job, failure)
+        elif job.overdue:
+            self._queue.give_up(job, "provider_gone", _gone(provider))
+        else:
+            self._queue.postpone(job, _gone(provider), failures=job.failures, retry_after=GONE_SECONDS)
 
     def _observe(self, job: Job, video: VideoJob) -> None:
         if video.status == "failed":
@@ -352,9 +393,10 @@ class Worker:
                 job.variant_type,
                 job.scene_number,
                 attempt=job.attempt,
+                seconds=max(1.0, self._deadline - time.monotonic() - STORE_SECONDS),
             )
         except JobGone as error:
-            self._not_fetched(job, SceneFailure("not_found", str(error)))
+            self._not_known(job, provider, SceneFailure("not_found", str(error)))
         except ProviderUnavailable as error:
             self._not_fetched(job, SceneFailure("download_failed", str(error)))
         except SceneFailure as failure:

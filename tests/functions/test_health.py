@@ -124,6 +124,9 @@ def test_all_is_well_where_nothing_is_to_do(look, polled):
         "backlog": 0,
         "backlog_to_submit": 0,
         "oldest_due_seconds": 0,
+        "seconds_since_purge": None,
+        "stuck": 0,
+        "stuck_reason": None,
         "soonest_expiry_seconds": None,
         "failures_by_code": {},
         "providers": [],
@@ -166,6 +169,38 @@ def test_work_that_waits_for_a_limit_is_none(problems, polled, generation_factor
 def test_a_provider_that_needs_a_person_is_a_problem(problems, polled, state, bad):
     polled.note_provider(PROVIDER, state, "because")
     assert problems() == ([f"the provider {PROVIDER} is {state}: because"] if bad else [])
+
+
+@pytest.mark.parametrize(("minutes", "said"), [(14, []), (16, [f"the provider {PROVIDER} is unreachable: down"])])
+def test_a_provider_that_cannot_be_reached_for_long_is_a_problem(problems, polled, db, minutes, said):
+    polled.note_provider(PROVIDER, "unreachable", "down")
+    db.rows("update provider_states set since = now() - make_interval(mins => %s)", minutes)
+    assert problems() == said
+
+
+@pytest.mark.parametrize(("step", "failures", "bad"), [("store", 8, True), ("store", 7, False), ("submit", 8, False)])
+def test_paid_work_that_fails_again_and_again_is_a_problem(
+    problems, polled, generation_factory, db, step, failures, bad
+):
+    """The store may be down, and each scene wait for its next try: then nothing is ever due for long."""
+    generation_factory(2, submit=True)
+    db.rows("update jobs set step = %s, failures = %s, last_error = 'the bucket is full'", step, failures)
+    db.rows("update jobs set run_at = now() + interval '5 minutes'")
+
+    assert problems() == (["2 scenes fail again and again, last: the bucket is full"] if bad else [])
+
+
+def test_paid_work_that_is_late_is_a_problem_though_it_failed_before(problems, polled, generation_factory, db):
+    generation_factory(1, submit=True)
+    db.rows("update jobs set step = 'poll', last_error = 'down', run_at = now() - interval '1 hour'")
+    assert problems() == [LATE]
+
+
+@pytest.mark.parametrize(("hours", "said"), [(3, []), (5, ["the purge has not run for four hours"])])
+def test_a_purge_that_does_not_run_any_more_is_a_problem(problems, polled, db, hours, said):
+    polled.pulse("purge")
+    db.rows("update pulses set at = now() - make_interval(hours => %s) where name = 'purge'", hours)
+    assert problems() == said
 
 
 def test_a_provider_that_is_back_is_no_problem_any_more(problems, polled):
@@ -226,7 +261,7 @@ def test_a_provider_is_told_with_its_state_and_since_when(look, polled):
 
     (provider,) = look().json["providers"]
 
-    assert set(provider) == {"base_url", "state", "reason", "since"}
+    assert set(provider) == {"base_url", "state", "reason", "since", "seconds"}
     assert datetime.fromisoformat(provider["since"]).tzinfo
 
 

@@ -7,8 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from generation_history import settings
-from generation_history.errors import Held, JobGone, NotAllowed, NotConfigured, Rejected
+from generation_history.errors import Held, JobGone, NotAllowed, NotConfigured, NotSent, OutcomeUnknown, Rejected
+from generation_history.purge import Purge
 from generation_history.settings import Limits
+from generation_history.worker import MOST_REFUSALS
+from tests.contract.scripted_server import answer
 from tests.fakes import as_asked, fail_with
 
 WAIT_SECONDS = 20
@@ -111,7 +114,7 @@ def test_no_more_are_posted_in_a_minute_than_may(scenes, provider, stranger, db)
     assert len(provider.posts) == 2
     assert db.rows("select last_error from jobs") == [("SORA_MAX_PER_MINUTE: 2 were posted within a minute",)]
 
-    db.rows("update attempts set intended_at = intended_at - interval '61 seconds'")
+    db.rows("update posts set at = at - interval '61 seconds'")
     scenes.step(2, limits=limits)
     assert len(provider.posts) == 3
     assert steps(db) == []
@@ -195,13 +198,66 @@ def test_a_day_ends_at_midnight_utc(scenes, provider, price, db):
     scenes.step(2, limits=limits)
     assert len(provider.posts) == 1
 
-    db.rows("update attempts set intended_at = date_trunc('day', now(), 'UTC')")
+    db.rows("update posts set at = date_trunc('day', now(), 'UTC')")
     scenes.step(limits=limits)
     assert len(provider.posts) == 1
 
-    db.rows("update attempts set intended_at = date_trunc('day', now(), 'UTC') - interval '1 ms'")
+    db.rows("update posts set at = date_trunc('day', now(), 'UTC') - interval '1 ms'")
     scenes.step(limits=limits)
     assert len(provider.posts) == 2
+
+
+def test_a_post_that_is_made_again_counts_again(scenes, provider):
+    """A provider that is busy answers 429 to each."""
+    for number in range(4):
+        scenes.add(f"scene {number}")
+    provider.before_submit = fail_with(NotSent("busy"))
+
+    scenes.step(6, limits=Limits(most_per_minute=5))
+
+    assert len(provider.posts) == 5
+
+
+def test_what_is_purged_was_spent_all_the_same(scenes, provider, manager, worker_db, store, price, db):
+    limits = Limits(usd_per_owner_and_day=DOLLARS)
+    first = scenes.add()
+    scenes.step(2, limits=limits)
+    manager.delete_generation(manager.get_scene(first)["generation_id"], purge=True)
+    purge = Purge(worker_db, store, fenced_seconds=-1)
+    assert purge.run(seconds=60) == 1
+
+    scenes.add()
+    scenes.step(2, limits=limits)
+
+    assert len(provider.posts) == 1
+
+
+@pytest.mark.parametrize("code", ["submit_rejected", "moderation_blocked"])
+def test_what_was_refused_costs_nothing_whatever_the_reason(scenes, provider, price, code):
+    scenes.add()
+    provider.before_submit = fail_with(Rejected("not this", failure_code=code))
+    limits = Limits(usd_per_owner_and_day=DOLLARS)
+    scenes.step(limits=limits)
+    provider.before_submit = lambda _: None
+    scenes.add()
+
+    scenes.step(2, limits=limits)
+
+    assert len(provider.posts) == 2
+
+
+def test_what_may_have_been_accepted_is_spent(scenes, provider, price):
+    """Nobody knows, so it counts."""
+    scenes.add()
+    provider.before_submit = fail_with(OutcomeUnknown("no answer"))
+    limits = Limits(usd_per_owner_and_day=DOLLARS)
+    scenes.step(3, limits=limits, find_seconds=0)
+    provider.before_submit = lambda _: None
+    scenes.add()
+
+    scenes.step(2, limits=limits)
+
+    assert len(provider.posts) == 1
 
 
 def test_what_was_refused_costs_nothing(scenes, provider, price):
@@ -361,6 +417,57 @@ def test_a_scene_that_is_not_posted_yet_outlives_any_time_its_provider_was_gone(
     scenes.step(2)
 
     assert scenes.ended(scene_id) == ("completed", None)
+
+
+def test_a_finished_job_whose_provider_is_gone_waits_for_it(scenes, provider, scripted, queue):
+    """It is not refused: nothing is known of it."""
+    scene_id = scenes.accepted()
+    scripted.script(answer(500))
+    scenes.step()
+    scripted.script(answer(404))
+    gone(provider)
+
+    scenes.step(MOST_REFUSALS + 2)
+
+    assert scenes.job(scene_id)[:2] == ("store", 1)
+    assert [state["state"] for state in queue.health()["providers"]] == ["gone"]
+
+
+def test_while_the_provider_is_gone_a_run_posts_once(scenes, provider):
+    for number in range(5):
+        scenes.add(f"scene {number}")
+    gone(provider)
+
+    scenes.step(3, concurrency=1)
+
+    assert len(provider.posts) == 3
+
+
+def test_a_scene_deleted_while_the_provider_is_gone_is_not_posted_when_it_is_back(scenes, provider, manager):
+    scene_id = scenes.add()
+    generation_id = manager.get_scene(scene_id)["generation_id"]
+    gone(provider)
+    refuse = provider.before_submit
+
+    def delete(request):
+        manager.delete_generation(generation_id)
+        refuse(request)
+
+    provider.before_submit = delete
+    scenes.step()
+    back(provider)
+    scenes.step()
+
+    assert len(provider.posts) == 1
+    assert scenes.job(scene_id) is None
+
+
+def test_a_server_that_is_not_configured_any_more_is_not_told_of(scenes, queue):
+    queue.note_provider("http://old.example/v1", "gone", "because")
+
+    scenes.step()
+
+    assert queue.health()["providers"] == []
 
 
 def test_an_accepted_job_whose_provider_is_gone_for_a_day_says_so_and_may_be_retried(scenes, provider, manager):

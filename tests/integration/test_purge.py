@@ -297,6 +297,27 @@ def test_a_store_that_is_down_leaves_the_rows_and_says_why(manager, purge, worke
     assert purge.run(seconds=60) == 1
 
 
+def test_one_object_that_cannot_be_removed_keeps_no_other_generation_waiting(
+    manager, worker_db, store, stored, left, pass_fence, purge
+):
+    ids = [stored() for _ in range(3)]
+    for generation_id in ids:
+        manager.delete_generation(generation_id, purge=True)
+    purge.run(seconds=60)
+    pass_fence()
+
+    def delete(key: str) -> None:
+        if ids[0] in key:
+            raise SceneFailure("storage_failed", "the object is locked")
+        store.delete(key)
+
+    with pytest.raises(SceneFailure, match="locked"):
+        Purge(worker_db, SimpleNamespace(keys=store.keys, delete=delete)).run(seconds=60)
+
+    assert [left(generation_id) == (0, 0) for generation_id in ids] == [False, True, True]
+    assert purge.run(seconds=60) == 1
+
+
 def test_batches_are_bounded_and_all_is_done_in_the_end(manager, worker_db, store, stored, pass_fence, monkeypatch, db):
     monkeypatch.setattr("generation_history.purge.BATCH", 2)
     for generation_id in [stored() for _ in range(5)]:

@@ -10,6 +10,7 @@ import pytest
 from generation_history import work_queue
 from generation_history.errors import Conflict, InvalidValue, LeaseLost
 from generation_history.providers import VideoJob, VideoRequest
+from generation_history.webhooks import Delivery
 from generation_history.work_queue import WorkQueue, poll_interval
 
 WANTED = VideoRequest("a cat", "sora-2", "720x1280", 8)
@@ -20,7 +21,6 @@ METADATA = {"duration": 2, "resolution": "160x90", "file_size": 7}
 WRITES = {
     "intend": lambda q, job: q.intend(job, provider="fake", base_url="http://p.test/v1", request=WANTED),
     "not_sent": lambda q, job: q.not_sent(job, "busy", retry_after=None),
-    "accept": lambda q, job: q.accept(job, VIDEO),
     "adopt": lambda q, job: q.accept(job, VIDEO, adopted=True),
     "observed": lambda q, job: q.observed(job, VIDEO, step="poll"),
     "observed completed": lambda q, job: q.observed(job, VIDEO, step="store"),
@@ -136,6 +136,22 @@ def test_many_workers_that_claim_many_jobs_have_each_job_once(scenes, queue):
     assert {str(job.scene_id) for job in claims + rest} == ids
 
 
+# ---------------------------------------------------------------- who died
+
+
+def test_a_worker_that_dies_with_a_lease_is_counted_until_one_gives_it_back(scenes, queue):
+    scenes.add()
+    for deaths in range(3):
+        (job,) = queue.claim(1)
+        assert job.deaths == deaths
+        scenes.expire_leases()
+    (job,) = queue.claim(1)
+    queue.postpone(job, "down")
+    scenes.make_due()
+
+    assert queue.claim(1)[0].deaths == 0
+
+
 # ---------------------------------------------------------------- the lease
 
 
@@ -188,6 +204,105 @@ def test_a_lease_that_ran_out_but_was_not_taken_over_still_holds(scenes, queue, 
     write(queue, job)
 
     assert everything() != before
+
+
+def intended(scenes, queue):
+    """A job whose POST is under way."""
+    scenes.add()
+    (job,) = queue.claim(1)
+    queue.intend(job, provider="fake", base_url="http://p.test/v1", request=WANTED)
+    return job
+
+
+def test_the_answer_to_a_post_is_recorded_whoever_has_the_lease(scenes, queue):
+    """There was one POST, so it is right; whoever looks for its job meanwhile writes nothing more."""
+    slow = intended(scenes, queue)
+    scenes.expire_leases()
+    (finder,) = queue.claim(1)
+
+    queue.accept(slow, VIDEO)
+
+    assert scenes.attempt(slow.scene_id) == ("accepted", "video_1")
+    with pytest.raises(LeaseLost):
+        queue.give_up(finder, "submit_unknown", "none could be of it")
+
+
+def test_an_answer_is_recorded_once_however_often_its_commit_goes_unheard(scenes, queue):
+    job = intended(scenes, queue)
+    queue.accept(job, VIDEO)
+    (polling,) = [scenes.make_due(), queue.claim(1)][1]
+    queue.observed(polling, VIDEO, step="store")
+
+    queue.accept(job, VIDEO)
+
+    assert scenes.job(job.scene_id)[0] == "store"
+
+
+@pytest.mark.parametrize("other", ["never asked", "adopted another", "gave up"])
+def test_an_answer_that_is_not_waited_for_writes_nothing(scenes, queue, everything, other):
+    if other == "never asked":
+        scenes.add()
+        (job,) = queue.claim(1)
+    else:
+        job = intended(scenes, queue)
+        if other == "adopted another":
+            queue.accept(job, VideoJob("video_2", "queued"), adopted=True)
+        else:
+            queue.give_up(job, "submit_unknown", "none could be of it")
+    before = everything()
+
+    with pytest.raises(LeaseLost):
+        queue.accept(job, VIDEO)
+
+    assert everything() == before
+
+
+def test_a_job_that_a_worker_knows_keeps_its_id_whoever_names_another(scenes, queue, manager):
+    job = intended(scenes, queue)
+    scene_id = str(job.scene_id)
+    with pytest.raises(Conflict):
+        manager.update_scene(scene_id, sora_video_id="video_of_a_caller")
+
+    queue.accept(job, VIDEO)
+    with pytest.raises(Conflict):
+        manager.update_scene(scene_id, sora_video_id="video_of_a_caller")
+    manager.update_scene(scene_id, sora_video_id=VIDEO.id)
+
+    assert scenes.read(scene_id)["sora_video_id"] == VIDEO.id
+
+
+@pytest.mark.parametrize("how", [{"sora_video_id": "video_of_a_caller"}, {"status": "failed"}], ids=repr)
+def test_what_a_caller_ended_or_submitted_after_the_claim_is_not_posted(scenes, queue, manager, how):
+    scene_id = scenes.add()
+    (job,) = queue.claim(1)
+    manager.update_scene(scene_id, **how)
+
+    with pytest.raises(LeaseLost):
+        queue.intend(job, provider="fake", base_url="http://p.test/v1", request=WANTED)
+
+    assert scenes.job(scene_id)[0] == "submit"
+
+
+def test_a_webhook_that_comes_while_its_job_is_asked_about_makes_it_due_again(scenes, queue, claimed, db):
+    scene_id = scenes.accepted(status="in_progress")
+    db.rows("update attempts set accepted_at = now() - interval '10 minutes'")
+    job = claimed(scene_id)
+
+    queue.deliver(Delivery("webhook_1", "video.completed", job.sora_video_id))
+    queue.observed(job, VideoJob(job.sora_video_id, "in_progress"), step="poll")
+
+    assert [str(again.scene_id) for again in queue.claim(1)] == [scene_id]
+
+
+@pytest.mark.parametrize(("expires_in", "longest"), [(None, 400), (100, 25), (4, 2), (-10, 400)])
+def test_what_is_about_to_expire_is_tried_again_sooner(scenes, queue, claimed, db, expires_in, longest):
+    job = claimed(scenes.accepted())
+    db.rows("update jobs set expires_at = now() + make_interval(secs => %s)", expires_in)
+
+    queue.postpone(job, "down", failures=20)
+
+    ((wait,),) = db.rows("select extract(epoch from run_at - now())::float from jobs")
+    assert longest * 0.7 < wait <= longest
 
 
 def test_a_sign_of_life_makes_the_lease_long_again(scenes, queue, db):

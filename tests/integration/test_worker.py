@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from generation_history import worker as worker_module
-from generation_history.errors import ProviderUnavailable, Unavailable
+from generation_history.errors import LeaseLost, ProviderUnavailable, SceneFailure, Unavailable
 from generation_history.worker import Worker, from_settings
 
 WAIT_SECONDS = 20
@@ -119,8 +119,8 @@ def test_a_long_step_keeps_its_lease(scenes, provider, db, monkeypatch):
     assert scenes.job(scene_id) == ("poll", 0, None)
 
 
-def test_a_worker_that_lost_its_lease_while_it_posted_writes_nothing(scenes, provider, queue, caplog):
-    """Whoever took the job over knows that there may have been a POST."""
+def test_the_id_of_a_paid_job_is_recorded_though_the_lease_was_lost_while_it_was_posted(scenes, provider, queue):
+    """Whoever took the job over knows that there may have been a POST, and is fenced."""
     scene_id = scenes.add()
     taken = []
 
@@ -132,9 +132,81 @@ def test_a_worker_that_lost_its_lease_while_it_posted_writes_nothing(scenes, pro
 
     scenes.step()
 
-    assert "another worker has taken over" in caplog.text
-    assert scenes.read(scene_id)["sora_video_id"] is None
     assert [job.step for job in taken] == ["find"]
+    assert scenes.attempt(scene_id) == ("accepted", "video_0")
+    with pytest.raises(LeaseLost):
+        queue.postpone(taken[0], "0 of the provider's jobs could be of it")
+
+
+def test_the_id_of_a_paid_job_outlives_a_database_that_is_away_for_a_while(scenes, provider, queue, monkeypatch):
+    """Where the provider's list hides prompts, it could not be found again."""
+    scene_id = scenes.add()
+    accept, times = queue.accept, iter([Unavailable("restarting")] * 3)
+
+    def away(job, video, **how):
+        for error in times:
+            raise error
+        accept(job, video, **how)
+
+    monkeypatch.setattr(queue, "accept", away)
+    provider.find = lambda *_, **__: []
+
+    scenes.step(2)
+
+    assert scenes.ended(scene_id) == ("completed", None)
+    assert len(provider.posts) == 1
+
+
+def test_the_id_of_a_paid_job_that_cannot_be_recorded_is_in_the_log(scenes, provider, queue, monkeypatch, caplog):
+    """A person can hand it over."""
+    scenes.add()
+
+    def lost(*_, **__):
+        raise LeaseLost("the answer came too late")
+
+    monkeypatch.setattr(queue, "accept", lost)
+
+    scenes.step()
+
+    (said,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert "video_0 is paid for" in said
+
+
+def test_a_job_at_which_every_worker_dies_comes_to_an_end(scenes, queue):
+    """Else it would be tried for ever, and take its neighbours with it each time."""
+    scene_id = scenes.accepted()
+    scenes.make_due()
+    for _ in range(worker_module.MOST_DEATHS + 1):
+        queue.claim(1)
+        scenes.expire_leases()
+
+    scenes.db.rows("update jobs set deadline = now() + interval '1 hour'")
+    (job,) = queue.claim(1)
+    assert not job.overdue
+    scenes.expire_leases()
+    scenes.pass_deadline()
+    scenes.step(videos=None)
+
+    assert scenes.ended(scene_id) == ("failed", "timed_out")
+    assert "workers in a row died at it" in scenes.read(scene_id)["error_message"]
+
+
+def test_a_download_takes_no_longer_than_its_worker_has(scenes, scripted, provider, monkeypatch):
+    scene_id = scenes.accepted()
+    asked = []
+
+    class Videos:
+        def process_and_store_video(self, *_, seconds, **__):
+            asked.append(seconds)
+            raise SceneFailure("download_failed", "too slow")
+
+    worker = scenes.make_worker(videos=Videos())
+    scenes.make_due()
+    worker.run(seconds=worker_module.SHORTEST_STEP_SECONDS + 20)
+
+    (seconds,) = asked
+    assert 0 < seconds <= worker_module.SHORTEST_STEP_SECONDS + 20 - worker_module.STORE_SECONDS
+    assert scenes.job(scene_id)[:2] == ("store", 1)
 
 
 def test_two_workers_post_each_scene_once(scenes, provider, make_worker):

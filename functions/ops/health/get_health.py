@@ -14,6 +14,10 @@ router = Router()
 LONGEST_WITHOUT_POLL_SECONDS = 300.0
 #: Due work is claimed by the next poller; a quarter of an hour late, there are too few of them.
 LONGEST_DUE_SECONDS = 900.0
+#: The purge runs every hour. A new installation has never run it.
+LONGEST_WITHOUT_PURGE_SECONDS = 4 * 3600.0
+#: A provider that restarts is back sooner.
+LONGEST_UNREACHABLE_SECONDS = 900.0
 
 
 @cache
@@ -32,9 +36,14 @@ def get_health() -> Response[str]:
         problems.append("the poller has not run for five minutes")
     if health["oldest_due_seconds"] > LONGEST_DUE_SECONDS:
         problems.append("work is due for more than a quarter of an hour")
+    if (health["seconds_since_purge"] or 0) > LONGEST_WITHOUT_PURGE_SECONDS:
+        problems.append("the purge has not run for four hours")
+    if health["stuck"]:
+        problems.append(f"{health['stuck']} scenes fail again and again, last: {health['stuck_reason']}")
     problems += [
         f"the provider {provider['base_url']} is {provider['state']}: {provider['reason']}"
         for provider in health["providers"]
         if provider["state"] in {"refused", "gone"}
+        or (provider["state"] == "unreachable" and provider["seconds"] > LONGEST_UNREACHABLE_SECONDS)
     ]
     return ok(503 if problems else 200, healthy=not problems, problems=problems, **health)

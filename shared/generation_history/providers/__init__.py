@@ -76,6 +76,9 @@ class VideoProvider(Protocol):
         """Where the finished job's video is fetched from."""
         ...
 
-    def fetch(self, content_url: str, target: Path) -> int:
-        """The number of bytes of the video, which is then at target; nothing is left there after an error."""
+    def fetch(self, content_url: str, target: Path, *, seconds: float | None = None) -> int:
+        """The number of bytes of the video, which is then at target; nothing is left there after an error.
+
+        It takes at most so many seconds.
+        """
         ...

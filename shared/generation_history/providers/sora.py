@@ -173,8 +173,10 @@ class SoraProvider:
         """Where the finished job's video is fetched from."""
         return f"{self.base_url}/videos/{quote(job_id, safe='')}/content"
 
-    def fetch(self, content_url: str, target: Path) -> int:
+    def fetch(self, content_url: str, target: Path, *, seconds: float | None = None) -> int:
         """The size in bytes of the mp4 now at target: whole, at most MAX_VIDEO_BYTES, starting with an ftyp box.
+
+        It takes at most so many seconds, and never more than DOWNLOAD_SECONDS.
 
         InvalidValue for a URL of another server than this one. SceneFailure says what came instead of a video.
         """
@@ -186,7 +188,7 @@ class SoraProvider:
             )
             with response:
                 self._check_answer(response)
-                return _save(response, target)
+                return _save(response, target, min(seconds or DOWNLOAD_SECONDS, DOWNLOAD_SECONDS))
         except (requests.RequestException, OSError, ValueError) as error:
             target.unlink(missing_ok=True)
             raise SceneFailure("download_failed", f"the download broke off: {type(error).__name__}") from None
@@ -250,12 +252,12 @@ def _climbs(url: str) -> bool:
     return not {".", ".."}.isdisjoint(unquote(urlsplit(url).path).split("/"))
 
 
-def _save(response: requests.Response, target: Path) -> int:
+def _save(response: requests.Response, target: Path, seconds: float) -> int:
     announced = response.headers.get("Content-Length", "")
     length = int(announced) if announced.isdecimal() else None
     if length is not None and length > MAX_VIDEO_BYTES:
         raise SceneFailure("invalid_video", f"the video has {length} bytes, more than {MAX_VIDEO_BYTES}", final=True)
-    deadline = time.monotonic() + DOWNLOAD_SECONDS
+    deadline = time.monotonic() + seconds
     received = 0
     with target.open("xb") as file:
         try:
@@ -264,7 +266,7 @@ def _save(response: requests.Response, target: Path) -> int:
                 if received > MAX_VIDEO_BYTES:
                     raise SceneFailure("invalid_video", f"the video has more than {MAX_VIDEO_BYTES} bytes", final=True)
                 if time.monotonic() > deadline:
-                    raise SceneFailure("download_failed", f"the download took more than {DOWNLOAD_SECONDS:.0f} s")
+                    raise SceneFailure("download_failed", f"the download took more than {seconds:.0f} s")
                 file.write(chunk)
         except requests.ConnectionError:
             # urllib3 counts against the content-length.
