@@ -157,7 +157,7 @@ create trigger attempts_keep_their_job before update of sora_video_id on attempt
 create table deliveries (
     webhook_id    text constraint deliveries_pkey primary key,
     type          text not null,
-    sora_video_id varchar(255) not null,
+    sora_video_id text not null,
     received_at   timestamptz not null default now()
 );
 create index deliveries_sora_video_id on deliveries (sora_video_id);

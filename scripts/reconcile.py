@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import LiteralString
 from uuid import UUID
 
 import psycopg
@@ -26,10 +27,13 @@ _ROWS = """
     select v.generation_id::text, s.id::text, u.url
     from scenes s
     join variants v on v.id = s.variant_id
+    join generations g on g.id = v.generation_id
     cross join lateral (values (s.video_url), (s.thumbnail_url)) u (url)
     where u.url is not null
 """
 _ROWS_OF_GENERATION = _ROWS + " and v.generation_id = %(generation_id)s"
+# A purge removes objects before rows.
+_ROWS_THAT_STAY = _ROWS_OF_GENERATION + " and g.purging_since is null"
 _AT_WORK = """
     select 1 from jobs j join scenes s on s.id = j.scene_id join variants v on v.id = s.variant_id
     where v.generation_id = %(generation_id)s
@@ -64,7 +68,7 @@ def reconcile(url: str, store: ObjectStore, *, apply: bool = False, older_than: 
             if key not in known and modified < datetime.now(UTC) - older_than:
                 _orphan(connection, store, key, modified, report, apply=apply)
         for key in sorted(known.keys() - seen):
-            if store.modified(key) is None and _is_known(connection, key):
+            if store.modified(key) is None and _is_known(connection, key, rows=_ROWS_THAT_STAY):
                 report.missing += 1
                 print(f"missing  {key}  of scene {known[key]}")
     for key, upload_id, begun in list(store.unfinished_uploads(PREFIX)):
@@ -106,9 +110,9 @@ def _orphan(
         report.removed += 1
 
 
-def _is_known(connection: psycopg.Connection, key: str) -> bool:
-    rows = connection.execute(_ROWS_OF_GENERATION, {"generation_id": _generation_id(key)})
-    return any(known == key for known, _ in _keys(rows))
+def _is_known(connection: psycopg.Connection, key: str, *, rows: LiteralString = _ROWS_OF_GENERATION) -> bool:
+    found = connection.execute(rows, {"generation_id": _generation_id(key)})
+    return any(known == key for known, _ in _keys(found))
 
 
 def _is_at_work(connection: psycopg.Connection, key: str) -> bool:

@@ -79,7 +79,7 @@ class FakeProvider:
     def content_url(self, job_id: str) -> str:
         return f"{self.base_url}/videos/{job_id}/content"
 
-    def fetch(self, content_url: str, target: Path, *, seconds: float | None = None) -> int:
+    def fetch(self, content_url: str, target: Path, *, seconds: float | None = None) -> int:  # noqa: ARG002
         if content_url not in {self.content_url(job_id) for job_id in self.jobs}:
             raise JobGone("no such job")
         return target.write_bytes(MP4)

@@ -18,7 +18,7 @@ _about: ContextVar[Mapping[str, object]] = ContextVar("about", default=MappingPr
 
 #: A second guard: no message should hold any of these.
 _SECRETS = (
-    re.compile(r"((?:X-Amz-(?:Signature|Credential|Security-Token)|Signature)=)[^&\s\"'\\]+", re.IGNORECASE),
+    re.compile(r"((?:X-Amz-(?:Signature|Credential|Security-Token)|Signature|sig)=)[^&\s\"'\\]+", re.IGNORECASE),
     re.compile(r"((?:Bearer|Basic) +)[\w.~+/=-]+", re.IGNORECASE),
     re.compile(r"(whsec_)[\w+/=-]+"),
     re.compile(r"(://[^/\s:@\"'\\]+:)[^/\s@\"'\\]+(?=@)"),

@@ -62,10 +62,19 @@ class ObjectStore:
 
     def get(self, key: str, path: Path) -> bool:
         """Whether there is an object of this key; its bytes are a new file at path then."""
+        # Late, as in _call.
+        from botocore.exceptions import BotoCoreError  # noqa: PLC0415
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415
+
         if self.modified(key) is None:
             return False
-        with closing(self._call("get_object", Key=key)["Body"]) as body, path.open("xb") as file:
-            shutil.copyfileobj(body, file)
+        try:
+            with closing(self._call("get_object", Key=key)["Body"]) as body, path.open("xb") as file:
+                shutil.copyfileobj(body, file)
+        except (BotoCoreError, HTTPError, OSError) as error:
+            path.unlink(missing_ok=True)
+            why = f"{self._settings.endpoint} broke off: {type(error).__name__}"
+            raise SceneFailure("storage_failed", f"DO_SPACES_ENDPOINT: {why}") from None
         return True
 
     def delete(self, key: str) -> None:

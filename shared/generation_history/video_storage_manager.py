@@ -10,7 +10,7 @@ from typing import get_args
 from uuid import uuid4
 
 from generation_history import ffmpeg, settings
-from generation_history.errors import InvalidValue, JobGone, SceneFailure
+from generation_history.errors import InvalidValue, JobGone, ProviderError, SceneFailure
 from generation_history.ids import as_uuid
 from generation_history.models import VariantType, VideoMetadata
 from generation_history.object_store import ObjectStore, scene_key, thumbnail_key
@@ -30,6 +30,8 @@ class VideoStorageManager:
         """Download at most so many videos at once, None being no limit; inspecting and uploading go on beside them."""
         self._store = store
         self._downloading = threading.BoundedSemaphore(downloads) if downloads else nullcontext()
+        # One at a time: it is the processor that each waits for, and memory would add up.
+        self._inspecting = threading.Lock()
 
     def process_and_store_video(
         self,
@@ -41,23 +43,26 @@ class VideoStorageManager:
         *,
         attempt: int = 1,
         seconds: float | None = None,
+        may_be_home: bool = False,
     ) -> tuple[str, str | None, VideoMetadata]:
         """The plain URLs of the stored video and thumbnail, and what the video is; nothing is left in temp.
 
         The video comes first: if only its thumbnail fails, that URL is None and metadata["thumbnail_error"] says why.
-        The same call again writes the same bytes to the same keys. The download takes at most so many seconds.
+        The same call again writes the same bytes to the same keys. The download takes at most so many seconds. A video
+        that the provider does not have any more may be home already: who brought it died before that was recorded.
+        With may_be_home, which says that this attempt had no other job, that is looked for after any failure.
         """
         key = _checked_key(generation_id, variant_type, scene_number, attempt)
         try:
             video = Path(self.download_sora_video(sora_content_url, openai_api_key, seconds=seconds))
-        except JobGone:
-            # It may be home: who brought it died before that was recorded.
+        except (ProviderError, SceneFailure) as error:
             video = _temp_folder() / f"{uuid4()}.mp4"
-            if not self._spaces().get(key, video):
+            if not (may_be_home or isinstance(error, JobGone)) or not self._spaces().get(key, video):
                 raise
         thumbnail = video.with_suffix(".jpg")
         try:
-            inspection = ffmpeg.inspect(video, thumbnail)
+            with self._inspecting:
+                inspection = ffmpeg.inspect(video, thumbnail)
             metadata = VideoMetadata(
                 duration=round(inspection.seconds), resolution=inspection.resolution, file_size=video.stat().st_size
             )

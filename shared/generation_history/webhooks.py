@@ -11,7 +11,8 @@ from generation_history.errors import InvalidValue, NotAuthenticated, NotConfigu
 
 #: A delivery is thin: an id and a type. Whatever is longer is none.
 MAX_DELIVERY_BYTES = 64 * 1024
-MAX_ID_LENGTH = 255
+#: Gateways put a whole path into a job's id.
+MAX_ID_LENGTH = 1000
 #: Each is tried, as a sender does while its key is rotated.
 MAX_SIGNATURES = 10
 

@@ -106,6 +106,7 @@ class Worker:
         self._states.clear()
         self._held_until = 0.0
         self._queue.pulse("poller")
+        self._videos.cleanup_temp_directory()
         self._queue.forget_providers(but=[client.base_url for client in self._clients])
         if not self._limits.submitting:
             self._queue.hold_due("SORA_SUBMITTING is off")
@@ -394,6 +395,7 @@ class Worker:
                 job.scene_number,
                 attempt=job.attempt,
                 seconds=max(1.0, self._deadline - time.monotonic() - STORE_SECONDS),
+                may_be_home=True,
             )
         except JobGone as error:
             self._not_known(job, provider, SceneFailure("not_found", str(error)))

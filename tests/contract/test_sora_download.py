@@ -108,6 +108,45 @@ def test_a_truncated_video_says_how_much_of_it_came(provider, scripted, target):
     assert f"{len(MP4)} of 500 bytes" in str(failure(provider, scripted, target))
 
 
+#: An mp4 whose last box is cut off.
+CUT = MP4 + (1000).to_bytes(4) + b"mdat" + bytes(500)
+CHUNKED = head(200, {"Content-Type": "video/mp4", "Transfer-Encoding": "chunked"})
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        (raw(head(200, {"Content-Type": "video/mp4"}) + CUT), "download_failed"),
+        (raw(CHUNKED + b"%x\r\n%b\r\n0\r\n\r\n" % (len(CUT), CUT)), "download_failed"),
+        (answer(200, CUT, kind="video/mp4"), "invalid_video"),
+    ],
+    ids=["until the end", "in chunks", "as long as announced"],
+)
+def test_a_video_cut_off_within_a_box_is_not_taken_for_whole(provider, scripted, target, given, code):
+    scripted.script(given)
+
+    error = failure(provider, scripted, target)
+
+    assert isinstance(error, SceneFailure)
+    assert (error.failure_code, error.final) == (code, False)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        (1008).to_bytes(4) + b"mdat" + bytes(1000),
+        (1).to_bytes(4) + b"mdat" + (1016).to_bytes(8) + bytes(1000),
+        bytes(4) + b"mdat" + bytes(1000),
+        bytes(64),
+    ],
+    ids=["a box", "a large box", "a box to the end", "zeros"],
+)
+def test_a_video_that_ends_where_its_boxes_do_is_whole(provider, scripted, target, rest):
+    scripted.script(answer(200, MP4 + rest, kind="video/mp4"))
+
+    assert provider.fetch(url(scripted), target) == len(MP4 + rest)
+
+
 NO_VIDEO = {
     "empty": answer(200, b"", kind="video/mp4"),
     "an empty 204": answer(204, kind="video/mp4"),

@@ -105,6 +105,23 @@ def test_a_binary_gets_no_more_memory_than_its_limit(stand_in, inspect, monkeypa
     assert (inspect().thumbnail_error is None) == (megabytes == 16)
 
 
+def test_a_film_that_asks_for_more_memory_than_a_function_has_is_kept_without_a_picture(tmp_path):
+    """With the limit as it is shipped: sixteen frames of 8192x8192 to look back at are a gigabyte."""
+    video = films.film(tmp_path / "film.mp4", ("red", 1), size="8192x8192", rate=4, refs=16, level="6.2")
+
+    inspection = ffmpeg.inspect(video, tmp_path / "picture.jpg")
+
+    assert inspection.resolution == "8192x8192"
+    assert inspection.thumbnail_error
+
+
+@pytest.mark.parametrize("size", ["720x1280", "1080x1920", "3840x2160"])
+def test_a_film_of_any_usual_size_has_a_picture_within_the_limits(tmp_path, size):
+    video = films.film(tmp_path / "film.mp4", ("red", 1.5), size=size, rate=8)
+
+    assert ffmpeg.inspect(video, tmp_path / "picture.jpg") == ffmpeg.Inspection(1.5, size, None)
+
+
 @pytest.mark.parametrize("line", ["y", "a long line " * 10_000, ""])
 def test_what_a_binary_says_without_end_is_cut_off(stand_in, inspect, line):
     stand_in(f"exec yes '{line}' >&2")

@@ -271,6 +271,15 @@ def test_a_row_without_its_object_is_told_and_never_changed(run, stored, store, 
     assert db.everything() == before
 
 
+def test_what_a_purge_is_removing_is_not_missing(run, stored, store, db):
+    _, video, thumbnail = stored()
+    store.delete(video)
+    store.delete(thumbnail)
+    db.rows("update generations set deleted_at = now(), purge_at = now(), purging_since = now()")
+
+    assert run() == Report()
+
+
 def test_a_url_that_is_not_of_this_generations_folder_is_not_looked_for(run, manager, generation_factory):
     scene_id = generation_factory(1)["variants"][0]["scenes"][0]["id"]
     manager.update_scene(scene_id, video_url="https://elsewhere.example/video.mp4", status="completed")

@@ -1,5 +1,6 @@
 """A finished video comes home: every call of the old system, on a real store, with nothing left behind."""
 
+import io
 import os
 import tempfile
 import time
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from botocore.exceptions import IncompleteReadError
 
 from generation_history.errors import HistoryError, InvalidValue, JobGone, NotConfigured, SceneFailure
 from generation_history.ids import uuid7
@@ -177,6 +179,29 @@ def test_a_failure_leaves_nothing_behind(videos, store, scripted, content_url, g
     assert left_in_temp() == []
     key = f"generations/{generation_id}/soft/scene_1.mp4"
     assert requests.get(store.signed_url(key)[0], timeout=5).status_code == 404
+
+
+def test_a_video_that_comes_back_from_the_store_in_half_is_a_failure_of_the_store(
+    videos, store, content_url, generation_id, monkeypatch, tmp_path, scripted
+):
+    videos.process_and_store_video(content_url, KEY, generation_id, "soft", 1)
+    call = store._call
+
+    class Half(io.BytesIO):
+        def read(self, size=-1):
+            raise IncompleteReadError(actual_bytes=1, expected_bytes=2)
+
+    def cut(operation, **arguments):
+        return {"Body": Half(b"half")} if operation == "get_object" else call(operation, **arguments)
+
+    monkeypatch.setattr(store, "_call", cut)
+    scripted.script(answer(404))
+
+    with pytest.raises(SceneFailure, match="broke off") as raised:
+        videos.process_and_store_video(content_url, KEY, generation_id, "soft", 1)
+
+    assert raised.value.failure_code == "storage_failed"
+    assert [path for path in tmp_path.rglob("*.mp4") if path.parent.name == "generation-history"] == []
 
 
 WRONG = {

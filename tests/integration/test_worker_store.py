@@ -7,7 +7,7 @@ import pytest
 
 from generation_history import worker as worker_module
 from generation_history.errors import SceneFailure
-from generation_history.object_store import ObjectStore
+from generation_history.object_store import ObjectStore, scene_key
 from generation_history.video_storage_manager import VideoStorageManager
 from tests.contract.scripted_server import answer, hang_up
 from tests.fakes import MP4
@@ -124,6 +124,30 @@ def test_what_cannot_be_fetched_after_its_expiry_has_expired(scenes, scripted, g
     scenes.step(2)
 
     assert scenes.ended(scene_id) == ("failed", "expired")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        answer(400, {"error": {"message": "The video is no longer available"}}),
+        answer(500),
+        answer(403),
+        answer(200, {}),
+    ],
+)
+def test_a_video_that_is_home_is_kept_however_the_provider_says_that_it_has_it_no_more(
+    scenes, scripted, store, film, tmp_path, given
+):
+    """Who brought it home died before that was recorded."""
+    scene_id = scenes.accepted(expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    video = tmp_path / "video.mp4"
+    video.write_bytes(film)
+    store.put(scene_key(scenes.read(scene_id)["generation_id"], "soft", 1), video, content_type="video/mp4")
+    scripted.script(given)
+
+    scenes.step()
+
+    assert scenes.ended(scene_id) == ("completed", None)
 
 
 def test_an_expired_job_whose_video_is_there_all_the_same_comes_home(scenes):

@@ -27,6 +27,7 @@ from generation_history.errors import (
     Rejected,
     SceneFailure,
 )
+from generation_history.models import FailureCode
 from generation_history.providers import VideoJob, VideoRequest
 from generation_history.providers.http import (
     CONNECT_SECONDS,
@@ -43,8 +44,10 @@ from generation_history.providers.http import (
 #: Making a job may take long; giving up early would leave its outcome unknown.
 SUBMIT_SECONDS = 60.0
 DOWNLOAD_SECONDS = 300.0
-MAX_VIDEO_BYTES = 256 * 1024 * 1024
+#: Four of them at once fit into a function whose temporary files are in memory.
+MAX_VIDEO_BYTES = 128 * 1024 * 1024
 LIST_PAGE = 100
+BOX_HEAD_BYTES = 8
 MAX_LIST_PAGES = 20
 
 _REFUSED_KEY = frozenset({401, 402, 403})
@@ -275,7 +278,30 @@ def _save(response: requests.Response, target: Path, seconds: float) -> int:
     if received == 0:
         raise SceneFailure("invalid_video", "the provider sent an empty video")
     check_is_mp4(target)
+    if not _is_whole(target, received):
+        # Only a length tells a broken file from one that broke off.
+        code: FailureCode = "download_failed" if length is None else "invalid_video"
+        raise SceneFailure(code, f"the video is truncated: its boxes go on after the {received} bytes that came")
     return received
+
+
+def _is_whole(path: Path, size: int) -> bool:
+    """Whether the file's top-level boxes end where the file does (ISO/IEC 14496-12, 4.2)."""
+    at = 0
+    with path.open("rb") as file:
+        while at < size:
+            file.seek(at)
+            head = file.read(16)
+            length = int.from_bytes(head[:4])
+            if length == 1:
+                length = int.from_bytes(head[8:16])
+            if length == 0:
+                return True
+            # Zeros or other crumbs after the last box are no box that is cut off.
+            if length < BOX_HEAD_BYTES:
+                return len(head) >= BOX_HEAD_BYTES
+            at += length
+    return at == size
 
 
 def check_is_mp4(path: Path) -> None:
