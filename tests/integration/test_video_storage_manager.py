@@ -188,7 +188,7 @@ def test_a_video_that_comes_back_from_the_store_in_half_is_a_failure_of_the_stor
     call = store._call
 
     class Half(io.BytesIO):
-        def read(self, size=-1):
+        def read(self, _size=-1):
             raise IncompleteReadError(actual_bytes=1, expected_bytes=2)
 
     def cut(operation, **arguments):
