@@ -360,8 +360,9 @@ begin
             deadline = excluded.deadline;
 end $$;
 
--- Fails what nobody touched for a day and nothing is being done for, so that nothing stays "processing" for ever.
--- Returns how many generations. It looks across owners, so it runs as the tables' owner, for history_worker alone.
+-- Ends what nobody touched for a day and nothing is being done for, so that nothing stays "processing" for ever: with
+-- the scenes it has, so that what is stored is shown. Returns how many generations. It looks across owners, so it runs
+-- as the tables' owner, for history_worker alone.
 create function abandon_untouched(p_limit integer) returns integer language plpgsql
 security definer set search_path = pg_catalog, public as $$
 declare
@@ -380,6 +381,22 @@ begin
         update scenes s set status = 'failed', error_code = 'abandoned', error_message = 'nobody touched it for a day'
         from variants v
         where v.id = s.variant_id and v.generation_id = v_id and s.status in ('pending', 'processing');
+        -- Neither the scenes nor the variants that were announced and never recorded are waited for any more.
+        insert into variants (id, generation_id, owner_id, variant_type, total_scenes)
+        select gen_random_uuid(), g.id, g.owner_id, announced, 0
+        from generations g, unnest(g.variant_types) announced where g.id = v_id
+        on conflict (generation_id, variant_type) do nothing;
+        with recorded as (
+            select v.id, count(s.id) as scenes, count(*) filter (where s.status = 'completed') as completed
+            from variants v left join scenes s on s.variant_id = v.id
+            where v.generation_id = v_id and v.status in ('pending', 'processing')
+            group by v.id
+        )
+        update variants v
+        set total_scenes = r.scenes, scenes_completed = r.completed,
+            status = case when r.scenes = 0 then 'failed' else v.status end,
+            error_message = case when r.scenes = 0 then 'abandoned: nobody touched it for a day' end
+        from recorded r where v.id = r.id;
         perform roll_up(v_id);
         update generations set status = 'failed', error_message = 'abandoned: nobody touched it for a day'
         where id = v_id and status in ('pending', 'processing');

@@ -60,12 +60,13 @@ $$;
 -- One row a POST, also of those that made no job (their cost is 0): what the limits count. It outlives a purge of what it
 -- was for, so that no budget comes back by deleting.
 create table posts (
-    id       bigint generated always as identity constraint posts_pkey primary key,
-    scene_id uuid not null,
-    attempt  integer not null,
-    owner_id uuid not null,
-    cost     numeric(12, 5),
-    at       timestamptz not null default now()
+    -- Of the lease under which it was made: one lease makes one POST, so the same transaction done twice counts once.
+    lease_token uuid constraint posts_pkey primary key,
+    scene_id    uuid not null,
+    attempt     integer not null,
+    owner_id    uuid not null,
+    cost        numeric(12, 5),
+    at          timestamptz not null default now()
 );
 create index posts_at on posts (at);
 create index posts_owner_at on posts (owner_id, at);
@@ -81,7 +82,8 @@ alter table jobs add column expires_at timestamptz;
 -- Raises "held" with the reason unless one more POST is within the limits (null: none). Submissions take turns here, so
 -- that two of them cannot both be the last one.
 create function admit_submission(p_owner_id uuid, p_cost numeric, p_most_running integer, p_most_per_minute integer,
-                                 p_usd_per_owner_and_day numeric) returns void language plpgsql as $$
+                                 p_usd_per_owner_and_day numeric, p_scene_id uuid default null,
+                                 p_lease_token uuid default null) returns void language plpgsql as $$
 declare
     v_spent numeric;
 begin
@@ -89,10 +91,12 @@ begin
         return;
     end if;
     perform pg_advisory_xact_lock(hashtext('admit_submission'));
-    if (select count(*) from jobs where step in ('find', 'poll')) >= p_most_running then
+    if (select count(*) from jobs where step in ('find', 'poll') and scene_id is distinct from p_scene_id)
+        >= p_most_running then
         raise exception 'SORA_MAX_RUNNING: % jobs are running', p_most_running using errcode = 'GH004';
     end if;
-    if (select count(*) from posts where at > now() - interval '1 minute') >= p_most_per_minute then
+    if (select count(*) from posts where at > now() - interval '1 minute' and lease_token is distinct from p_lease_token)
+        >= p_most_per_minute then
         raise exception 'SORA_MAX_PER_MINUTE: % were posted within a minute', p_most_per_minute using errcode = 'GH004';
     end if;
     if p_usd_per_owner_and_day is not null then
@@ -102,7 +106,8 @@ begin
         end if;
         select coalesce(sum(cost), 0) into v_spent
         from posts
-        where owner_id = p_owner_id and at >= date_trunc('day', now(), 'UTC');
+        where owner_id = p_owner_id and at >= date_trunc('day', now(), 'UTC')
+            and lease_token is distinct from p_lease_token;
         if v_spent + p_cost > p_usd_per_owner_and_day then
             raise exception 'SPEND_LIMIT_PER_OWNER_DAY: % of % US dollars are spent today', round(v_spent, 2),
                 p_usd_per_owner_and_day using errcode = 'GH004';

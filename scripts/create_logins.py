@@ -32,6 +32,7 @@ class LoginError(HistoryError):
 def create_logins(admin_url: str, passwords: dict[str, str]) -> None:
     """Guarantees that the logins exist with these passwords and settings, and that history_migrate may make tables.
 
+    It may make extensions, too, of those that any owner of a database may (trusted ones).
     None of them may create roles or databases. One that row level security does not bind is refused, whoever made it.
     """
     try:
@@ -55,6 +56,8 @@ def create_logins(admin_url: str, passwords: dict[str, str]) -> None:
                 f"{login} is a superuser or bypasses row level security, which would open all records to it"
             )
         connection.execute("grant create, usage on schema public to history_migrate")
+        database = sql.Identifier(connection.info.dbname)
+        connection.execute(sql.SQL("grant create on database {} to history_migrate").format(database))
 
 
 def _password(setting: str, url: str, login: str) -> str:

@@ -3,11 +3,14 @@
 The soak and the crash tests kill it; nothing deployed uses it.
 """
 
+import argparse
 import logging
 import threading
+from collections.abc import Sequence
 
-from generation_history import worker
+from generation_history import object_store, poller
 from generation_history.errors import HistoryError
+from generation_history.providers import http, sora
 
 #: What one scheduled run has; nothing is posted in the last 70 of them.
 RUN_SECONDS = 600.0
@@ -16,17 +19,28 @@ PAUSE_SECONDS = 0.1
 logger = logging.getLogger(__name__)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Never returns: a run that cannot work now is followed by the next one, as on a schedule."""
+    parser = argparse.ArgumentParser(prog="python -m scripts.poller", description=__doc__)
+    parser.add_argument("--impatient", type=int, metavar="SECONDS", help="wait no longer for an answer than this")
+    patience: int | None = parser.parse_args(arguments).impatient
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    poller = worker.from_settings()
+    if patience is not None:
+        be_impatient(patience)
+    made = poller.from_settings()
     pause = threading.Event()
     while True:
         try:
-            poller.run(seconds=RUN_SECONDS)
+            made.run(seconds=RUN_SECONDS)
         except HistoryError as error:
             logger.warning("cannot work now: %s", error)
         pause.wait(PAUSE_SECONDS)
+
+
+def be_impatient(seconds: int) -> None:
+    """From now on this process waits no longer for the provider or the store, so that silence costs no minutes."""
+    sora.SUBMIT_SECONDS = sora.READ_SECONDS = http.READ_SECONDS = seconds
+    object_store.READ_SECONDS = seconds
 
 
 if __name__ == "__main__":

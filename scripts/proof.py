@@ -3,7 +3,7 @@
 It compares what the database, the provider and the object store say by themselves; it trusts no counter of ours.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
@@ -11,21 +11,23 @@ import psycopg
 import requests
 from psycopg.rows import dict_row
 
+from generation_history.generation_manager import GenerationManager
 from generation_history.models import FAILURE_CODES, Status
-from generation_history.object_store import ObjectStore, key_of
+from generation_history.object_store import ObjectStore, key_of, thumbnail_key
 from scripts.local.simulator.directives import read_directives
 from scripts.local.simulator.picture import digest
+from scripts.payments import ASK_SECONDS, Row, check_costs, check_posts, count_unposted, read_payments
 
-ASK_SECONDS = 30
-Row = Mapping[str, Any]
+#: What a scene says whose thumbnail the store seems not to have taken.
+UNHEARD = "the thumbnail could not be stored"
 
 _SCENES = """
     select s.id::text, s.sora_prompt as prompt, s.status, s.attempt, s.error_code, s.video_url, s.thumbnail_url,
-        s.file_size, s.error_message, v.generation_id::text,
-        array(select a.sora_video_id from attempts a
-            where a.scene_id = s.id and a.sora_video_id is not null order by 1) as video_ids,
+        s.file_size, s.duration, s.error_message, v.generation_id::text, g.owner_id,
+        g.deleted_at is not null as deleted,
+        (select a.sora_video_id from attempts a where a.scene_id = s.id and a.attempt = s.attempt) as video_id,
         (select a.outcome from attempts a where a.scene_id = s.id and a.attempt = s.attempt) as outcome
-    from scenes s join variants v on v.id = s.variant_id
+    from scenes s join variants v on v.id = s.variant_id join generations g on g.id = v.generation_id
 """
 _VARIANTS = """
     select v.id::text, v.status, v.scenes_completed, v.total_scenes,
@@ -33,7 +35,7 @@ _VARIANTS = """
     from variants v
 """
 _GENERATIONS = """
-    select g.id::text, g.status, g.error_message,
+    select g.id::text, g.owner_id, g.status, g.error_message, g.actual_cost, g.deleted_at is not null as deleted,
         array(select s.status from scenes s join variants v on v.id = s.variant_id
             where v.generation_id = g.id) as scenes
     from generations g
@@ -43,20 +45,33 @@ _JOBS = "select scene_id::text, step, lease_token, last_error from jobs"
 
 @dataclass
 class Proof:
-    """What was found. Every number but the first four must be 0; problems says in words what does not hold."""
+    """What was found. Every number from unfinished_scenes on must be 0; problems says in words what does not hold.
+
+    posts are those that may have made a job, refused_posts those that provably made none, as the provider saw them;
+    attempts without a post are unposted_attempts, so posts = attempts - unposted_attempts where nothing is wrong. The
+    store may take a thumbnail and never say so: its scene says that it has none, and the next reconcile removes it.
+    """
 
     scenes: int = 0
     completed: int = 0
     failed: dict[str, int] = field(default_factory=dict[str, int])
     provider_jobs: int = 0
+    attempts: int = 0
+    unposted_attempts: int = 0
+    posts: int = 0
+    refused_posts: int = 0
+    cents: int = 0
+    unheard_thumbnails: int = 0
     unfinished_scenes: int = 0
     unfit_failures: int = 0
     double_posts: int = 0
+    untold_posts: int = 0
     lost_jobs: int = 0
     orphans: int = 0
     missing: int = 0
     wrong_objects: int = 0
     wrong_totals: int = 0
+    wrong_costs: int = 0
     jobs_left: int = 0
     leases_left: int = 0
     problems: list[str] = field(default_factory=list[str])
@@ -81,9 +96,10 @@ class Proof:
 def prove(admin_url: str, store: ObjectStore, provider_url: str) -> Proof:
     """The proof over everything in this database, this bucket and this simulator, none of which holds anything else.
 
-    Each scene's prompt is its own: a provider job belongs to the scene of its prompt.
+    Each scene's prompt is its own: a provider job belongs to the scene of its prompt. DATABASE_URL names this database.
     """
     proof = Proof()
+    payments = read_payments(admin_url, provider_url)
     with psycopg.connect(admin_url) as connection:
         cursor = connection.cursor(row_factory=dict_row)
         scenes, variants, generations, jobs = (
@@ -93,19 +109,17 @@ def prove(admin_url: str, store: ObjectStore, provider_url: str) -> Proof:
         proof.found("jobs_left", f"scene {job['scene_id']} is still to {job['step']}: {job['last_error']}")
         proof.leases_left += job["lease_token"] is not None
     _check_scenes(proof, scenes)
-    _check_payments(proof, scenes, _provider_jobs(provider_url))
     _check_objects(proof, scenes, store)
     _check_totals(proof, variants, generations)
+    _check_statistics(proof, scenes, generations)
+    proof.provider_jobs = len(payments.jobs)
+    proof.attempts, proof.unposted_attempts = len(payments.attempts), count_unposted(payments)
+    proof.posts = len(payments.open_posts)
+    proof.refused_posts = len(payments.posts) - proof.posts
+    proof.cents = int(100 * sum(generation["actual_cost"] or 0 for generation in generations))
+    for figure, problem in (*check_posts(payments), *check_costs(admin_url, provider_url, payments)):
+        proof.found(figure, problem)
     return proof
-
-
-def _provider_jobs(provider_url: str) -> dict[str, list[str]]:
-    """The ids of every job the provider ever accepted, by prompt."""
-    answer = requests.get(f"{provider_url.removesuffix('/v1')}/simulator/jobs", timeout=ASK_SECONDS).json()
-    found: dict[str, list[str]] = {}
-    for job in answer["jobs"]:
-        found.setdefault(job["prompt"], []).append(job["id"])
-    return found
 
 
 def _check_scenes(proof: Proof, scenes: Sequence[Row]) -> None:
@@ -126,32 +140,18 @@ def _check_scenes(proof: Proof, scenes: Sequence[Row]) -> None:
 
 
 def _fits(scene: Row) -> bool:
-    """Whether this failure is what the prompt asked the simulator for, or a POST that provably made no job."""
+    """Whether this failure is what the prompt asked for, or a person, or a POST that may have made no job."""
     code, asked = scene["error_code"], read_directives(scene["prompt"])
     if code == "submit_unknown":
         # That the provider has no job of it is checked with the payments.
-        return not scene["video_ids"] or scene["attempt"] > 1
+        return scene["video_id"] is None
+    if code == "cancelled":
+        return scene["deleted"]
     wanted = {end[0] for end in (asked.rejection, asked.failure) if end}
     return code in FAILURE_CODES and (
         code in {"provider_failed" if end == "provider_error" else end for end in wanted}
         or (code == "expired" and asked.expires_after is not None)
     )
-
-
-def _check_payments(proof: Proof, scenes: Sequence[Row], jobs: Mapping[str, Sequence[str]]) -> None:
-    """The provider's jobs of a prompt are those that its scene's attempts name: none is lost, none was paid twice."""
-    proof.provider_jobs = sum(len(ids) for ids in jobs.values())
-    by_prompt = {scene["prompt"]: scene for scene in scenes}
-    for prompt, ids in jobs.items():
-        scene = by_prompt.get(prompt)
-        known: list[str] = [] if scene is None else scene["video_ids"]
-        for lost in sorted(set(ids) - set(known)):
-            proof.found("lost_jobs", f"no scene knows {lost}, a paid job of {prompt!r}")
-        for _ in range(len(ids) - (scene["attempt"] if scene else 0)):
-            proof.found("double_posts", f"{len(ids)} jobs were made of {prompt!r}")
-    for scene in scenes:
-        for unknown in sorted(set(scene["video_ids"]) - set(jobs.get(scene["prompt"], []))):
-            proof.found("lost_jobs", f"scene {scene['id']} names {unknown}, which is no job of its prompt")
 
 
 def _check_objects(proof: Proof, scenes: Sequence[Row], store: ObjectStore) -> None:
@@ -163,7 +163,13 @@ def _check_objects(proof: Proof, scenes: Sequence[Row], store: ObjectStore) -> N
         if url is not None
     }
     stored = {key for key, _modified in store.keys("")}
-    for key in sorted(stored - named.keys()):
+    unheard = {
+        thumbnail_key(key)
+        for key, scene in named.items()
+        if key is not None and scene["thumbnail_url"] is None and (scene["error_message"] or "").startswith(UNHEARD)
+    }
+    proof.unheard_thumbnails = len(stored & unheard)
+    for key in sorted(stored - named.keys() - unheard):
         proof.found("orphans", f"no row names the object {key}")
     for key, scene in named.items():
         if key not in stored:
@@ -190,6 +196,29 @@ def _check_totals(proof: Proof, variants: Sequence[Row], generations: Sequence[R
         )
         if (generation["status"], generation["error_message"]) != expected:
             proof.found("wrong_totals", f"generation {generation['id']} is not {expected}: {dict(generation)}")
+
+
+def _check_statistics(proof: Proof, scenes: Sequence[Row], generations: Sequence[Row]) -> None:
+    """What each owner is told adds up to what is there."""
+    for owner in {generation["owner_id"] for generation in generations}:
+        own = [row for row in generations if row["owner_id"] == owner and not row["deleted"]]
+        videos = [
+            row for row in scenes if row["owner_id"] == owner and not row["deleted"] and row["status"] == "completed"
+        ]
+        costs = [row["actual_cost"] for row in own]
+        expected: dict[str, Any] = {
+            "total_generations": len(own),
+            **{status: sum(row["status"] == status for row in own) for status in get_args(Status)},
+            "total_cost": float(sum(cost for cost in costs if cost is not None)),
+            "cost_unknown": costs.count(None),
+            "total_videos": len(videos),
+            "total_bytes": sum(row["file_size"] for row in videos),
+            "total_seconds": sum(row["duration"] for row in videos),
+        }
+        stats = GenerationManager(owner).get_stats()
+        told = {name: stats.get(name) for name in expected}
+        if told != expected:
+            proof.found("wrong_totals", f"owner {owner} is told {told}, and there is {expected}")
 
 
 def _status(scenes: Sequence[str], *, some_are_enough: bool) -> Status:

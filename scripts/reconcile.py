@@ -34,6 +34,11 @@ _ROWS = """
 _ROWS_OF_GENERATION = _ROWS + " and v.generation_id = %(generation_id)s"
 # A purge removes objects before rows.
 _ROWS_THAT_STAY = _ROWS_OF_GENERATION + " and g.purging_since is null"
+_READY_ARCHIVES = "select key, 'archive ' || id from archives where state = 'ready'"
+_READY_ARCHIVE = "select 1 from archives where state = 'ready' and key = %(key)s"
+# One that is to be built may be there already, because its builder died before it could say so; one that is to be
+# removed may be there still.
+_ARCHIVE = "select 1 from archives where key = %(key)s"
 _AT_WORK = """
     select 1 from jobs j join scenes s on s.id = j.scene_id join variants v on v.id = s.variant_id
     where v.generation_id = %(generation_id)s
@@ -61,16 +66,16 @@ def reconcile(url: str, store: ObjectStore, *, apply: bool = False, older_than: 
     report = Report()
     with connect(url) as connection:
         _see_all_rows(connection)
-        known = dict(_keys(connection.execute(_ROWS)))
+        known = dict(_keys(connection.execute(_ROWS))) | dict(connection.execute(_READY_ARCHIVES).fetchall())
         seen: set[str] = set()
         for key, modified in store.keys(PREFIX):
             seen.add(key)
             if key not in known and modified < datetime.now(UTC) - older_than:
                 _orphan(connection, store, key, modified, report, apply=apply)
         for key in sorted(known.keys() - seen):
-            if store.modified(key) is None and _is_known(connection, key, rows=_ROWS_THAT_STAY):
+            if store.modified(key) is None and _is_known(connection, key, rows=_ROWS_THAT_STAY, archive=_READY_ARCHIVE):
                 report.missing += 1
-                print(f"missing  {key}  of scene {known[key]}")
+                print(f"missing  {key}  of {known[key]}")
     for key, upload_id, begun in list(store.unfinished_uploads(PREFIX)):
         if begun < datetime.now(UTC) - older_than:
             report.uploads += 1
@@ -94,7 +99,7 @@ def _keys(rows: Iterable[tuple[str, str, str]]) -> Iterator[tuple[str, str]]:
     for generation_id, scene_id, url in rows:
         key = key_of(url, generation_id)
         if key is not None:
-            yield key, scene_id
+            yield key, f"scene {scene_id}"
 
 
 def _orphan(
@@ -110,9 +115,15 @@ def _orphan(
         report.removed += 1
 
 
-def _is_known(connection: psycopg.Connection, key: str, *, rows: LiteralString = _ROWS_OF_GENERATION) -> bool:
+def _is_known(
+    connection: psycopg.Connection,
+    key: str,
+    *,
+    rows: LiteralString = _ROWS_OF_GENERATION,
+    archive: LiteralString = _ARCHIVE,
+) -> bool:
     found = connection.execute(rows, {"generation_id": _generation_id(key)})
-    return any(known == key for known, _ in _keys(found))
+    return any(known == key for known, _ in _keys(found)) or bool(connection.execute(archive, {"key": key}).fetchone())
 
 
 def _is_at_work(connection: psycopg.Connection, key: str) -> bool:

@@ -34,9 +34,11 @@ setup() {
         return
     fi
     echo "setting up .venv (half a minute)" >&2
-    if [ "$(.venv/bin/python -VV 2>/dev/null)" != "$("$python" -VV)" ]; then
+    # Without its stamp it was never finished: what a kill left half installed would be taken for whole.
+    if [ ! -e .venv/stamp ] || [ "$(.venv/bin/python -VV 2>/dev/null)" != "$("$python" -VV)" ]; then
         make_venv "$python"
     fi
+    rm -f .venv/stamp
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.txt
     .venv/bin/uv pip sync --quiet --require-hashes --compile-bytecode --python .venv/bin/python requirements-dev.txt
     # What runs from the checkout is found without installing it.

@@ -81,8 +81,13 @@ class TestDatabase:
             return cursor.fetchall() if cursor.description else []
 
     def everything(self) -> list[tuple]:
-        """Every row there is, to compare with another time."""
-        tables = ("generations", "variants", "scenes", "generation_metadata", "jobs", "attempts")
+        """Every row that has an owner, but for what outlives a generation, to compare with another time."""
+        owned = """
+            select relname from pg_class c join pg_attribute a on a.attrelid = c.oid and attname = 'owner_id'
+            where relnamespace = 'public'::regnamespace and relkind in ('r', 'p')
+                and relname not in ('posts', 'stat_deltas', 'owner_day_stats')
+        """
+        tables = [name for (name,) in self.rows(owned)]
         return self.rows(" union all ".join(f"select t::text from {table} t" for table in tables) + " order by 1")
 
 
@@ -116,6 +121,7 @@ def blank(postgres: Postgres, template: str, monkeypatch: pytest.MonkeyPatch) ->
         connection.execute(f"create database {name}")
     with psycopg.connect(admin, autocommit=True) as connection:
         connection.execute("grant create on schema public to history_migrate")
+        connection.execute(f"grant create on database {name} to history_migrate")
     urls = {login: postgres.url(name, login, password) for login, password in PASSWORDS.items()}
     monkeypatch.setenv("MIGRATE_DATABASE_URL", urls["history_migrate"])
     yield TestDatabase(admin, *urls.values())

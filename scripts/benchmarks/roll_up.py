@@ -1,22 +1,18 @@
 """Completing scenes with roll_up(), which recounts, against a counter that is incremented: docs/decisions/0001."""
 
 import statistics
-import tempfile
 import threading
 import time
 import uuid
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import LiteralString
+from typing import Final, LiteralString
 
 import psycopg
 
 from generation_history.database import Database
 from generation_history.generation_manager import GenerationManager
-from scripts.create_logins import LOGINS, create_logins
-from scripts.local.postgres import Postgres
-from scripts.migrate import migrate
+from scripts.benchmarks.scratch import scratch
 
 GENERATIONS = 60
 ROUNDS = 5
@@ -40,10 +36,8 @@ _INCREMENT = """
         end if;
     end $$
 """
-_WAYS: dict[str, LiteralString] = {
-    "increment": "select increment(%(id)s)",
-    "recount": "select roll_up_scene(%(id)s)",
-}
+RECOUNT: Final = "select roll_up_scene(%(id)s)"
+_WAYS: dict[str, LiteralString] = {"increment": "select increment(%(id)s)", "recount": RECOUNT}
 
 
 def run() -> None:
@@ -59,14 +53,12 @@ def run() -> None:
 
 @contextmanager
 def _database() -> Generator[tuple[GenerationManager, str]]:
-    with tempfile.TemporaryDirectory() as folder, Postgres(Path(folder) / "data", password="bench") as server:  # noqa: S106
-        create_logins(server.admin_url, dict.fromkeys(LOGINS, "bench"))
-        migrate(server.url("postgres", "history_migrate", "bench"))
-        with psycopg.connect(server.admin_url, autocommit=True) as connection:
+    with scratch() as made:
+        with psycopg.connect(made.admin, autocommit=True) as connection:
             connection.execute(_INCREMENT)
-        db = Database(server.url("postgres", "history_api", "bench"), setting="DATABASE_URL")
+        db = Database(made.api, setting="DATABASE_URL")
         try:
-            yield GenerationManager(uuid.uuid4(), db=db), server.admin_url
+            yield GenerationManager(uuid.uuid4(), db=db), made.admin
         finally:
             db.close()
 
@@ -74,7 +66,7 @@ def _database() -> Generator[tuple[GenerationManager, str]]:
 def _round(manager: GenerationManager, admin: str, way: str, threads: int) -> float:
     scenes = [scene for _ in range(GENERATIONS) for scene in _new_scenes(manager)]
     shares = [scenes[number::threads] for number in range(threads)]
-    workers = [threading.Thread(target=_complete, args=(manager, share, _WAYS[way])) for share in shares]
+    workers = [threading.Thread(target=complete, args=(manager, share, _WAYS[way])) for share in shares]
     started = time.perf_counter()
     for worker in workers:
         worker.start()
@@ -93,7 +85,8 @@ def _new_scenes(manager: GenerationManager) -> list[str]:
     ]
 
 
-def _complete(manager: GenerationManager, scenes: Sequence[str], roll_up: LiteralString) -> None:
+def complete(manager: GenerationManager, scenes: Sequence[str], roll_up: LiteralString) -> None:
+    """The scenes are completed, each in a transaction of the least that a completion takes."""
     for scene in scenes:
         manager._db.run(  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
             manager.owner_id,

@@ -26,7 +26,9 @@ import requests
 from boto3.session import Session
 
 from generation_history import database, ffmpeg, settings
+from generation_history.archives import Archives
 from generation_history.generation_manager import GenerationManager
+from generation_history.object_store import ObjectStore, scene_key
 from generation_history.providers import VideoRequest
 from generation_history.providers.sora import SoraProvider
 from generation_history.work_queue import WorkQueue
@@ -76,8 +78,9 @@ def run() -> None:
         print(f"one poller, median of {ROUNDS}        {ours:6.1f} s   {old / ours:.1f} x faster")
         print(f"floor: network {network:.1f} s, ffmpeg {processor:.1f} s         {ours / floor:.2f} x the floor")
     with _stage(30) as stage:
-        megabytes = _peak_megabytes(stage)
+        megabytes, with_archive = (_peak_megabytes(stage, archive=archive) for archive in (False, True))
         print(f"peak memory of the worker and its ffmpegs, {AT_ONCE} videos of 30 MB at once: {megabytes:.0f} MB")
+        print(f"the same while an archive of {AT_ONCE} such videos is built: {with_archive:.0f} MB")
     with _stage(1) as stage:
         _queue_rates(stage)
 
@@ -153,11 +156,11 @@ def _finished_jobs(stage: Stage) -> str:
     return generation["id"]
 
 
-def _check(stage: Stage) -> None:
+def _check(stage: Stage, scenes: int = SCENES) -> None:
     """A fast way that loses a video is none."""
     stored = stage.manager.get_stats()["total_videos"]
-    if stored != SCENES:
-        raise AssertionError(f"{stored} of {SCENES} videos are stored")
+    if stored != scenes:
+        raise AssertionError(f"{stored} of {scenes} videos are stored")
 
 
 # ---------------------------------------------------------------- what it needs
@@ -172,17 +175,29 @@ def _ffmpeg_seconds(video: Path) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def _peak_megabytes(stage: Stage) -> float:
-    """The most that a worker in a process of its own and its children had in memory at any moment looked at."""
+def _peak_megabytes(stage: Stage, *, archive: bool) -> float:
+    """The most that a poller in a process of its own and its children had in memory at any moment looked at."""
     _finished_jobs(stage)
-    program = "from generation_history.worker import from_settings; w = from_settings(); w.run(seconds=600); w.close()"
+    if archive:
+        _ask_for_archive(stage)
+    program = "from generation_history.poller import from_settings; p = from_settings(); p.run(seconds=600); p.close()"
     child = subprocess.Popen([sys.executable, "-c", program], env=os.environ | {"WORKER_CONCURRENCY": str(AT_ONCE)})
     peak = 0
     while child.poll() is None:
         peak = max(peak, sum(_memory(one) for one in _family(child.pid)))
         time.sleep(0.005)
-    _check(stage)
+    _check(stage, SCENES + (AT_ONCE if archive else 0))
     return peak / 1e6
+
+
+def _ask_for_archive(stage: Stage) -> None:
+    store, size = ObjectStore(settings.spaces()), stage.video.stat().st_size
+    generation_id = stage.manager.create_generation("bench", "file", ["soft"], None, start=True)["id"]
+    for scene in stage.manager.create_scenes(generation_id, "soft", ["a video"] * AT_ONCE):
+        key = scene_key(generation_id, "soft", scene["scene_number"])
+        url = store.put(key, stage.video, content_type="video/mp4")
+        stage.manager.update_scene(scene["id"], video_url=url, file_size=size, status="completed")
+    Archives(stage.manager.owner_id).ask(generation_id)
 
 
 def _family(pid: int) -> list[psutil.Process]:

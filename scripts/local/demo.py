@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -36,15 +37,17 @@ class DemoFailed(RuntimeError):
     """Not everything is stored; the text says what and why."""
 
 
-def run_demo(running: Stack, folder: Path, *, goes_on: bool) -> None:
+def run_demo(running: Stack, folder: Path, afterwards: ExitStack, *, goes_on: bool) -> None:
     """One generation ends with every scene stored and told in a table; DemoFailed otherwise.
 
     goes_on says whether the stack runs on afterwards, so that what is printed to try works at once.
-    A demo that was broken off is gone on with: every step may be done again.
+    A demo that was broken off, even while the stack was stopping, is gone on with: every step may be done again. That
+    it is over is noted `afterwards`.
     """
     source = make_source(folder / "demo" / "source.mp4")
+    over = folder / "demo" / "over"
     pipeline = PipelineIntegrator()
-    generation_id = _unfinished(pipeline.gen_manager, source) or pipeline.start_generation(
+    generation_id = _unfinished(pipeline.gen_manager, source, over) or pipeline.start_generation(
         str(source), "file", VARIANTS, _estimate()
     )
     print(f"\ngeneration {generation_id}\nsource     {source}\n", flush=True)
@@ -55,10 +58,11 @@ def run_demo(running: Stack, folder: Path, *, goes_on: bool) -> None:
     print(_table(running, generation), flush=True)
     print(_totals(running, generation), flush=True)
     pipeline.save_evaluation_metadata(generation_id, evaluate(generation))
+    afterwards.callback(_note, over, generation_id)
     failed = [scene for _, scene in _scenes(generation) if scene["status"] != "completed"]
     if failed:
         reasons = "; ".join(sorted({f"{scene['error_code']}: {scene['error_message']}" for scene in failed}))
-        raise DemoFailed(f"{len(failed)} scenes have no video: {reasons}")
+        raise DemoFailed(f"{len(failed)} of {len(_scenes(generation))} scenes have no video: {reasons}")
     print(_to_try(running, generation, goes_on=goes_on), flush=True)
 
 
@@ -118,11 +122,16 @@ def _estimate() -> float:
 # ---------------------------------------------------------------- the pipeline
 
 
-def _unfinished(manager: GenerationManager, source: Path) -> str | None:
-    """The demo's generation that was broken off, if there is one: its evaluation, the last step, is missing."""
-    newest = next((one for one in manager.list_generations(100) if one["source_video_url"] == str(source)), None)
-    whole = manager.get_generation(newest["id"]) if newest else None
-    return whole["id"] if whole and not whole.get("metadata", {}).get("evaluation_data") else None
+def _unfinished(manager: GenerationManager, source: Path, over: Path) -> str | None:
+    """The demo's generation that was broken off, if there is one: its newest, unless it is noted as over."""
+    noted = over.read_text().split() if over.exists() else []
+    newest = next((one["id"] for one in manager.list_generations(100) if one["source_video_url"] == str(source)), None)
+    return None if newest in noted else newest
+
+
+def _note(over: Path, generation_id: str) -> None:
+    with over.open("a") as file:
+        file.write(f"{generation_id}\n")
 
 
 def _record(pipeline: PipelineIntegrator, generation_id: str, source: Path) -> None:
@@ -261,6 +270,7 @@ def _totals(running: Stack, generation: Mapping[str, Any]) -> str:
 def _to_try(running: Stack, generation: Mapping[str, Any], *, goes_on: bool) -> str:
     api = f"{running.url}/api/history"
     scene = _scenes(generation)[0][1]
+    download = f"{api}/generations/{generation['id']}/download"
     body = '{"source_video_url": "https://video.example/ad", "prompts": {"ultra": ["Scene 1, ultra: a rocket"]}}'
     return "\n".join(
         [
@@ -269,7 +279,9 @@ def _to_try(running: Stack, generation: Mapping[str, Any], *, goes_on: bool) -> 
             f"  curl '{api}/generations/{generation['id']}'",
             f"  curl '{api}/variants/{generation['variants'][0]['id']}/scenes'",
             f"  curl '{api}/stats'",
-            f"  curl -L -o scene.mp4 '{api}/scenes/{scene['id']}/video'",
+            f"  curl -L -OJ '{api}/scenes/{scene['id']}/video?download=1'",
+            f"  curl -X POST '{download}'",
+            f"  curl -OJ \"$(until curl -s '{download}' | grep -o 'http[^\"]*'; do sleep 1; done)\"",
             f"  curl -X POST -H 'Content-Type: application/json' -d '{body}' '{api}/generations'",
             f"  curl -X DELETE '{api}/generations/{generation['id']}'",
         ]

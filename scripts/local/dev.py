@@ -4,6 +4,7 @@ import argparse
 import signal
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
@@ -12,26 +13,33 @@ from scripts.local.demo import DemoFailed, run_demo
 from scripts.local.host.project import ProjectError
 from scripts.local.ports import PortTakenError
 from scripts.local.process import StartError
-from scripts.local.stack import Options, Stack, forget, stack
+from scripts.local.stack import Options, Stack, external_parts, forget, stack
+
+#: As a shell says it of what Ctrl-C ended.
+INTERRUPTED = 130
+MOST_PORT = 65_535
 
 
 def main() -> int:
-    """0 after Ctrl-C, or with --once when all is stored; 1 with the reason on one line otherwise."""
+    """0 when stopped, or with --once when all is stored; INTERRUPTED before; else 1 with the reason on one line."""
     arguments = _parser().parse_args()
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         if arguments.reset:
             forget(arguments.folder)
+        for part, setting in external_parts().items():
+            print(f"not starting {part}: {setting} is set, so what it names is used", flush=True)
         started = time.monotonic()
-        with stack(_options(arguments)) as running:
+        with ExitStack() as afterwards, stack(_options(arguments)) as running:
             print(f"ready after {time.monotonic() - started:.1f} s\n{_where(running, arguments.folder)}", flush=True)
             if arguments.demo or arguments.once:
-                run_demo(running, arguments.folder, goes_on=not arguments.once)
+                run_demo(running, arguments.folder, afterwards, goes_on=not arguments.once)
             if not arguments.once:
                 print("\nCtrl-C stops everything; what is recorded stays.", flush=True)
                 signal.pause()
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
+        return INTERRUPTED if arguments.once else 0
     except (HistoryError, PortTakenError, StartError, ProjectError, DemoFailed) as error:
         print(f"scripts/dev: {error}", file=sys.stderr)
         return 1
@@ -52,6 +60,12 @@ def _options(arguments: argparse.Namespace) -> Options:
         minute=arguments.minute,
         render_seconds=arguments.render_seconds,
     )
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_PORT:
+        raise argparse.ArgumentTypeError(f"{text} is not a port, from 1 to {MOST_PORT}")
+    return int(text)
 
 
 def _where(running: Stack, folder: Path) -> str:
@@ -79,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
         ("spaces-", "SeaweedFS"),
         ("sora-", "the simulator"),
     ):
-        parser.add_argument(f"--{name}port", type=int, help=f"the port of {what}")
+        parser.add_argument(f"--{name}port", type=_port, help=f"the port of {what}")
     return parser
 
 

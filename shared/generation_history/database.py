@@ -1,5 +1,6 @@
 """One connection for each call at a time; each call is one transaction under its owner, in one round trip."""
 
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
@@ -9,6 +10,8 @@ from uuid import UUID
 
 import psycopg
 from psycopg.rows import dict_row
+from psycopg.types.json import set_json_loads
+from pydantic_core import from_json
 from tenacity import RetryError, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from generation_history.errors import (
@@ -19,6 +22,7 @@ from generation_history.errors import (
     LeaseLost,
     NotConfigured,
     NotFound,
+    Repeated,
     Unavailable,
 )
 from generation_history.models import FAILURE_CODES
@@ -30,9 +34,17 @@ Statement = tuple[LiteralString, Mapping[str, Any]]
 CONNECT_TIMEOUT_SECONDS = 5
 ATTEMPTS = 3
 _TIMEOUTS = (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable)
+# Every statement of ours fits the newest migration: what it does not find, an older database lacks.
+_NOT_MIGRATED = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedFunction)
 
 # What the functions of migrations/ raise.
-_RAISED: dict[str, type[HistoryError]] = {"GH001": LeaseLost, "GH002": Conflict, "GH003": NotFound, "GH004": Held}
+_RAISED: dict[str, type[HistoryError]] = {
+    "GH001": LeaseLost,
+    "GH002": Conflict,
+    "GH003": NotFound,
+    "GH004": Held,
+    "GH005": Repeated,
+}
 
 #: What a broken constraint means to a caller. What is not here is told by the constraint's own name.
 _CONSTRAINTS: dict[str, HistoryError] = {
@@ -47,6 +59,7 @@ _CONSTRAINTS: dict[str, HistoryError] = {
     "variants_generation_id_variant_type_key": Conflict("this generation has a variant of this type already"),
     "variants_scenes_completed": InvalidValue("scenes_completed must be from 0 to total_scenes"),
     "scenes_variant_id_scene_number_key": Conflict("this variant has a scene of this number already"),
+    "attempts_sora_video_id": Conflict("another scene has this provider job already"),
     "scenes_recorded_once": Conflict("this variant has scenes with other prompts already"),
     "scenes_scene_number": InvalidValue("scene_number must be from 1 to 1000"),
     "scenes_sora_prompt_length": InvalidValue("sora_prompt must have at most 32000 characters"),
@@ -55,6 +68,7 @@ _CONSTRAINTS: dict[str, HistoryError] = {
     "scenes_error_code": InvalidValue(f"error_code must be one of {', '.join(FAILURE_CODES)}"),
     "scenes_seconds": InvalidValue("seconds must be from 1 to 600"),
     "variants_generation_id_fkey": NotFound("no such generation"),
+    "idempotency_keys_key": InvalidValue("an idempotency key must have 1 to 200 characters"),
     "generation_metadata_generation_id_fkey": NotFound("no such generation"),
     "scenes_variant_id_fkey": NotFound("no such variant"),
 }
@@ -70,7 +84,11 @@ class Database:
         self._idle: list[Connection] = []
 
     def run(self, owner_id: UUID | None, *statements: Statement) -> list[Row]:
-        """The rows of the last statement; all of them ran in one transaction under this owner, in one round trip.
+        """The rows of the last statement; all of them ran as run_each() does."""
+        return self.run_each(owner_id, *statements)[-1]
+
+    def run_each(self, owner_id: UUID | None, *statements: Statement) -> list[list[Row]]:
+        """The rows of each statement; all of them ran in one transaction under this owner, in one round trip.
 
         The owner is told to row level security for this transaction alone. A database that went away, a deadlock or a
         timeout is tried again, so statements must be harmless to repeat. Errors come as ours (errors.py).
@@ -85,9 +103,9 @@ class Database:
         except RetryError as error:
             raise self._unavailable(error.last_attempt.exception()) from None
         except psycopg.Error as error:
-            raise _translate(error) from error
+            raise self._translate(error) from error
 
-    def _transaction(self, owner_id: UUID | None, statements: Sequence[Statement]) -> list[Row]:
+    def _transaction(self, owner_id: UUID | None, statements: Sequence[Statement]) -> list[list[Row]]:
         connection = self._take()
         try:
             with connection.pipeline():
@@ -95,7 +113,7 @@ class Database:
                 connection.execute("select set_config('app.owner_id', %s, true)", [str(owner_id or "")])
                 cursors = [connection.execute(query, parameters) for query, parameters in statements]
                 connection.execute("commit")
-            return cursors[-1].fetchall() if cursors[-1].description else []
+            return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
         except BaseException:
             self._recover(connection)
             raise
@@ -114,7 +132,7 @@ class Database:
 
     def _connect(self) -> Connection:
         try:
-            return Connection.connect(
+            connection = Connection.connect(
                 self._url,
                 autocommit=True,
                 # A pooler in transaction mode breaks prepared statements.
@@ -127,6 +145,21 @@ class Database:
         except psycopg.ProgrammingError:
             # Its text may repeat the URL, and with it the password.
             raise NotConfigured(f"{self._setting} is not a URL like postgresql://login:password@host/name") from None
+        set_json_loads(_from_json, connection)
+        try:
+            self._require_isolation(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _require_isolation(self, connection: Connection) -> None:
+        """Refuse a login that row level security does not bind: it would be shown everyone's rows as its own."""
+        asked = connection.execute("select row_security_active('generations') as bound, current_user as login")
+        row = asked.fetchone()
+        if row is None or not row["bound"]:
+            login = row and row["login"]
+            raise NotConfigured(f"{self._setting}: row level security does not bind the login {login}; name another")
 
     def _recover(self, connection: Connection) -> None:
         try:
@@ -135,6 +168,14 @@ class Database:
             connection.close()
             # The idle ones were lost with it, and would cost each attempt of the retry.
             self.close()
+
+    def _translate(self, error: psycopg.Error) -> HistoryError:
+        said = _first_line(error)
+        if isinstance(error, _NOT_MIGRATED):
+            return NotConfigured(f"{self._setting}: the database is not migrated (scripts/migrate): {said}")
+        if isinstance(error, psycopg.errors.InsufficientPrivilege) and "row-level security" not in said:
+            return NotConfigured(f"{self._setting} names a login that may not do this: {said}")
+        return _meaning(error, said)
 
     def _unavailable(self, error: BaseException | None) -> Unavailable:
         return Unavailable(f"{self._setting}: the database at {self._host()} cannot be used now: {_first_line(error)}")
@@ -153,6 +194,14 @@ class Database:
                 self._idle.pop().close()
 
 
+def _from_json(text: str | bytes) -> Any:
+    """The value, in half the time of json.loads, which reads what pydantic finds too deep."""
+    try:
+        return from_json(text)
+    except ValueError:
+        return json.loads(text)
+
+
 def _is_transient(error: BaseException) -> bool:
     """Whether the same transaction may succeed at once: a lost connection, a deadlock, but no timeout."""
     return isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)) and not isinstance(error, _TIMEOUTS)
@@ -164,8 +213,7 @@ def connect(url: str, *, setting: str) -> Database:
     return Database(url, setting=setting)
 
 
-def _translate(error: psycopg.Error) -> HistoryError:
-    said = _first_line(error)
+def _meaning(error: psycopg.Error, said: str) -> HistoryError:
     constraint = error.diag.constraint_name
     if constraint in _CONSTRAINTS:
         known = _CONSTRAINTS[constraint]
@@ -173,7 +221,7 @@ def _translate(error: psycopg.Error) -> HistoryError:
     if constraint == "scenes_status_moves_forward" or isinstance(error, psycopg.IntegrityError):
         invalid = isinstance(error, (psycopg.errors.CheckViolation, psycopg.errors.NotNullViolation))
         return InvalidValue(said) if invalid and constraint != "scenes_status_moves_forward" else Conflict(said)
-    if isinstance(error, psycopg.errors.InsufficientPrivilege) and "row-level security" in said:
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
         return NotFound("no such parent row")
     if isinstance(error, _TIMEOUTS):
         return Unavailable("the database took too long to answer")

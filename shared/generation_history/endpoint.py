@@ -2,8 +2,8 @@
 
 One Powertools resolver serves every platform: a DigitalOcean raw event becomes an API Gateway v2 event first. What the
 resolver does differently from this API (docs/api.md) is settled here: validation errors are 400 and name the
-parameter, a known path with another method is 405, HEAD answers as GET, a trailing slash is tolerated, an unknown
-parameter is refused, and every exception becomes an answer.
+parameter, a known path with another method is 405, HEAD answers as GET, OPTIONS is answered, a trailing slash is
+tolerated, an unknown parameter is refused, and every exception becomes an answer.
 """
 
 import base64
@@ -12,6 +12,8 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
+from functools import cache
+from http import HTTPStatus
 from typing import Any, Protocol, cast
 from urllib.parse import parse_qsl
 from uuid import UUID, uuid4
@@ -23,6 +25,7 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 
 from generation_history import logs
 from generation_history.access import owner_of
+from generation_history.cors import cors_headers
 from generation_history.errors import (
     HistoryError,
     InvalidValue,
@@ -33,12 +36,17 @@ from generation_history.errors import (
     Unavailable,
 )
 from generation_history.generation_manager import GenerationManager
+from generation_history.representation import represented
+from generation_history.wire import MAX_BODY_BYTES, fits, to_json
 
 logger = logging.getLogger(__name__)
 
-#: What the platform takes and gives back in one call.
-MAX_BODY_BYTES = 1_000_000
 JSON = "application/json"
+#: It is one owner's, and its links expire: nothing shared may keep it, and its caller asks about it each time.
+KEPT_BY_ITS_CALLER = "private, no-cache"
+
+#: Tells by the headers and the method whose call it is, or raises; None is nobody's, for what belongs to no owner.
+Admit = Callable[[Mapping[str, str], str], UUID | None]
 
 _owner: ContextVar[UUID | None] = ContextVar("owner")
 #: Powertools keeps the event of the current call on a class, for all resolvers and threads. The platforms make one call
@@ -64,9 +72,17 @@ def history() -> GenerationManager:
     return GenerationManager(owner)
 
 
-def ok(status: int = 200, **body: Any) -> Response[str]:
+def ok(status: int = 200, /, **body: Any) -> Response[str]:
     """An answer: {"success": true} and what is given."""
-    return Response(status, JSON, to_json({"success": True, **body}), {"Cache-Control": "private, no-cache"})
+    text = to_json({"success": True, **body})
+    if not fits(text):
+        raise HistoryError(f"an answer of {len(text)} characters is more than the platform carries")
+    return answered(text, status)
+
+
+def answered(body: str, status: int = 200) -> Response[str]:
+    """The answer of this JSON, which the platform must carry (wire.fits)."""
+    return Response(status, JSON, body, {"Cache-Control": KEPT_BY_ITS_CALLER})
 
 
 def redirect(url: str) -> Response[str]:
@@ -74,16 +90,15 @@ def redirect(url: str) -> Response[str]:
     return Response(302, JSON, to_json({"success": True}), {"Location": url, "Cache-Control": "no-store"})
 
 
-def to_json(value: object) -> str:
-    """The value as compact JSON."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=str)
-
-
 def _from_json(text: str) -> Any:
     try:
-        return json.loads(text)
+        body: object = json.loads(text)
     except (ValueError, RecursionError):
         raise InvalidValue("the body is not JSON") from None
+    if isinstance(body, list):
+        # The resolver would take its first item for the whole.
+        raise InvalidValue("the body is not a JSON object")
+    return body
 
 
 def resolver(*routers: Router) -> APIGatewayHttpResolver:
@@ -102,17 +117,38 @@ def resolver(*routers: Router) -> APIGatewayHttpResolver:
     return app
 
 
+def routes_of(app: APIGatewayHttpResolver) -> list[Any]:
+    """The resolver's routes, which it keeps to itself."""
+    return [*cast("Any", app)._static_routes, *cast("Any", app)._dynamic_routes]  # noqa: SLF001
+
+
+def handler(*routers: Router, admit: Admit = owner_of) -> Callable[[dict[str, Any], Context], dict[str, Any]]:
+    """A function's main(event, context): it answers the calls of these routes and nothing else, as answer() does.
+
+    The resolver is built by the first call, because a module's own main is never called where it is one of several.
+    """
+
+    @cache
+    def app() -> APIGatewayHttpResolver:
+        logs.configure()
+        return resolver(*routers)
+
+    # Plain: the platform counts a function's own arguments.
+    def main(event: dict[str, Any], context: Context) -> dict[str, Any]:
+        """The answer to one call."""
+        return answer(app(), event, context, admit=admit)
+
+    return main
+
+
 def answer(
     app: APIGatewayHttpResolver,
     event: Mapping[str, Any],
     context: Context,
     *,
-    admit: Callable[[Mapping[str, str]], UUID | None] = owner_of,
+    admit: Admit = owner_of,
 ) -> dict[str, Any]:
-    """The answer to one call, whatever happens: {"statusCode", "headers", "body"} as both platforms take it.
-
-    admit tells by the headers whose call it is, or raises; None is nobody's, for what belongs to no owner.
-    """
+    """The answer to one call, whatever happens: {"statusCode", "headers", "body"} as both platforms take it."""
     call_id = request_id(context)
     with logs.about(request_id=call_id):
         return _answer(app, event, context, call_id, admit)
@@ -123,28 +159,58 @@ def _answer(
     event: Mapping[str, Any],
     context: Context,
     call_id: str,
-    admit: Callable[[Mapping[str, str]], UUID | None],
+    admit: Admit,
 ) -> dict[str, Any]:
-    head = False
+    method, asked, cors = "", dict[str, str](), dict[str, str]()
     try:
         request = _http_api_event(event, context, call_id)
-        http = request["requestContext"]["http"]
-        head = http["method"] == "HEAD"
-        if head:
-            http["method"] = "GET"
-        owner = admit(request["headers"])
-        with _one_at_a_time:
-            token = _owner.set(owner)
-            try:
-                # The resolver and its types know Lambda's context only; it reads nothing from it.
-                answered = app.resolve(request, cast("Any", context))
-            finally:
-                _owner.reset(token)
+        method, asked = request["requestContext"]["http"]["method"], request["headers"]
+        cors = cors_headers(asked.get("origin"))
+        response = _options(app, request) if method == "OPTIONS" else _resolved(app, request, context, admit)
     except Exception as error:  # noqa: BLE001
         response = _error(error, call_id)
-        answered = {"statusCode": response.status_code, "headers": response.headers, "body": response.body}
-    body = "" if head else answered.get("body") or ""
-    return {"statusCode": answered["statusCode"], "headers": answered.get("headers", {}), "body": body}
+    # DigitalOcean decodes a base64 body for a binary Content-Type only: JSON travels there as it is.
+    return _travelling(response, method, asked, cors, compressible="http" not in event)
+
+
+def _resolved(
+    app: APIGatewayHttpResolver,
+    request: dict[str, Any],
+    context: Context,
+    admit: Admit,
+) -> Response[str]:
+    _check_body(request)
+    if request["requestContext"]["http"]["method"] == "HEAD":
+        request["requestContext"]["http"]["method"] = "GET"
+    owner = admit(request["headers"], request["requestContext"]["http"]["method"])
+    with _one_at_a_time:
+        token = _owner.set(owner)
+        try:
+            # The resolver and its types know Lambda's context only; it reads nothing from it.
+            answer = app.resolve(request, cast("Any", context))
+        finally:
+            _owner.reset(token)
+    return Response(answer["statusCode"], body=answer.get("body"), headers=answer.get("headers"))
+
+
+def _options(app: APIGatewayHttpResolver, request: Mapping[str, Any]) -> Response[str]:
+    """What may be done at a path, for whoever asks: a browser's preflight shows no token."""
+    methods = _methods_at(app, request["rawPath"])
+    return Response(204, headers={"Allow": methods, **cors_headers(request["headers"].get("origin"), methods=methods)})
+
+
+def _travelling(
+    response: Response[str], method: str, asked: Mapping[str, str], cors: Mapping[str, str], *, compressible: bool
+) -> dict[str, Any]:
+    """The response as the platform takes it: with CORS, and if its caller may keep it, by its tag and compressed."""
+    status, headers, body = response.status_code, {**response.headers, **cors}, response.body or ""
+    if status == HTTPStatus.OK and method in {"GET", "HEAD"} and headers.get("Cache-Control") == KEPT_BY_ITS_CALLER:
+        status, told, body = represented(body, asked, compressible=compressible)
+        headers |= told
+        if varies := [each["Vary"] for each in (cors, told) if "Vary" in each]:
+            headers["Vary"] = ", ".join(varies)
+    returned = {"statusCode": status, "headers": headers, "body": "" if method == "HEAD" else body}
+    return returned | ({"isBase64Encoded": True} if "Content-Encoding" in headers and returned["body"] else {})
 
 
 def request_id(context: object) -> str:
@@ -159,34 +225,50 @@ def request_id(context: object) -> str:
 def _http_api_event(event: Mapping[str, Any], context: Context, request_id: str) -> dict[str, Any]:
     """The event as an API Gateway v2 one, which a Lambda's already is."""
     http: Mapping[str, Any] | None = event.get("http")
-    if http is None and "requestContext" not in event:
+    if http is None and "rawPath" not in event:
         raise InvalidValue("this function answers HTTP only")
     if http is None:
         request: dict[str, Any] = dict(event)
-        request["requestContext"] = {**event["requestContext"], "http": dict(event["requestContext"]["http"])}
-        request["rawPath"] = _tidy(event["rawPath"])
-    else:
-        # DigitalOcean's path holds only what follows the function's name ("/namespace/package/function").
-        path = _tidy("/" + "/".join(context.function_name.split("/")[-2:]) + (http.get("path") or ""))
-        query = http.get("queryString") or ""
-        request: dict[str, Any] = {
-            "version": "2.0",
-            "rawPath": path,
-            "rawQueryString": query,
-            "queryStringParameters": _parameters(query),
-            "headers": dict(http.get("headers") or {}),
-            "body": http.get("body") or "",
-            "isBase64Encoded": bool(http.get("isBase64Encoded")),
-            "requestContext": {
-                "stage": "$default",
-                "http": {"method": str(http.get("method", "GET")).upper(), "path": path},
-            },
+        stage = event["requestContext"].get("stage", "")
+        request["requestContext"] = {
+            **event["requestContext"],
+            "http": dict(event["requestContext"]["http"]),
+            "stage": "$default",
         }
+        # A stage that has a name is the path's first part, but for a domain of one's own: there it is not.
+        path = f"{event['rawPath']}/"
+        request["rawPath"] = _tidy(path.removeprefix(f"/{stage}") if path.startswith(f"/{stage}/") else path)
+    else:
+        request = http_event(
+            method=str(http.get("method", "GET")),
+            # DigitalOcean's path holds only what follows the function's name ("/namespace/package/function").
+            path="/" + "/".join(context.function_name.split("/")[-2:]) + (http.get("path") or ""),
+            query=http.get("queryString") or "",
+            headers=http.get("headers") or {},
+            body=http.get("body") or "",
+            is_base64=bool(http.get("isBase64Encoded")),
+        )
     request["requestContext"]["requestId"] = request_id
     headers: Mapping[str, Any] = request.get("headers") or {}
     request["headers"] = {name.lower(): value for name, value in headers.items() if isinstance(value, str)}
-    _check_body(request)
     return request
+
+
+def http_event(
+    *, method: str, path: str, query: str, headers: Mapping[str, Any], body: str, is_base64: bool
+) -> dict[str, Any]:
+    """A request as an event of API Gateway v2; query as it stands in the URL."""
+    path = _tidy(path)
+    return {
+        "version": "2.0",
+        "rawPath": path,
+        "rawQueryString": query,
+        "queryStringParameters": _parameters(query),
+        "headers": dict(headers),
+        "body": body,
+        "isBase64Encoded": is_base64,
+        "requestContext": {"stage": "$default", "http": {"method": method.upper(), "path": path}},
+    }
 
 
 def _tidy(path: str) -> str:
@@ -203,7 +285,7 @@ def _parameters(query: str) -> dict[str, str]:
 def _check_body(request: Mapping[str, Any]) -> None:
     kind = request["headers"].get("content-type", "").partition(";")[0].strip().lower()
     # The resolver would read forms, too, which a browser sends across sites without asking first.
-    if request["requestContext"]["http"]["method"] == "POST" and kind not in {"", JSON}:
+    if request["requestContext"]["http"]["method"] in {"POST", "PATCH"} and kind not in {"", JSON}:
         raise InvalidValue(f"the body must be JSON, Content-Type {JSON}")
     try:
         body = (request.get("body") or "").encode()
@@ -219,6 +301,9 @@ def _check_body(request: Mapping[str, Any]) -> None:
 def _refuse_unknown_parameters(app: APIGatewayHttpResolver, next_middleware: NextMiddleware) -> Response[str]:
     """A misspelt filter would otherwise answer with everything. Names that start with _ are a caller's own."""
     route = cast("Any", app).context["_route"]
+    if route not in routes_of(app):
+        # A path or a method that is none: that is what is to be said.
+        return cast("Response[str]", next_middleware(app))
     known: set[str] = {parameter.alias for parameter in route.dependant.query_params}
     for name in app.current_event.query_string_parameters or {}:
         if name not in known and not name.startswith("_"):
@@ -228,16 +313,23 @@ def _refuse_unknown_parameters(app: APIGatewayHttpResolver, next_middleware: Nex
 
 
 def _no_such_route(app: APIGatewayHttpResolver) -> Response[str]:
-    event = app.current_event
-    # The resolver keeps its routes to itself, and answers a wrong method as a wrong path.
-    routes: list[Any] = [*cast("Any", app)._static_routes, *cast("Any", app)._dynamic_routes]  # noqa: SLF001
-    path = event.path.removeprefix("/api")
-    methods = sorted({str(route.method) for route in routes if route.rule.match(path)})
-    if not methods:
-        return _failed(app, NotFound(f"there is nothing at {event.path}"))
-    response = _failed(app, MethodNotAllowed(f"{event.path} takes {', '.join(methods)}"))
-    response.headers["Allow"] = ", ".join(methods)
+    path = app.current_event.path
+    try:
+        methods = _methods_at(app, path)
+    except NotFound as error:
+        return _failed(app, error)
+    response = _failed(app, MethodNotAllowed(f"{path} takes {methods}"))
+    response.headers["Allow"] = methods
     return response
+
+
+def _methods_at(app: APIGatewayHttpResolver, path: str) -> str:
+    """The methods that a path takes; NotFound where there is nothing at all."""
+    # The resolver answers a wrong method as a wrong path.
+    methods = {str(route.method) for route in routes_of(app) if route.rule.match(path.removeprefix("/api"))}
+    if not methods:
+        raise NotFound(f"there is nothing at {path}")
+    return ", ".join(sorted(methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set())))
 
 
 def _failed(app: APIGatewayHttpResolver, error: Exception) -> Response[str]:
@@ -251,7 +343,7 @@ def _error(error: Exception, request_id: str) -> Response[str]:
     if isinstance(error, RequestValidationError):
         error = InvalidValue(_what_is_invalid(error.errors()))
     status, code, said = 500, "internal", "something went wrong here; the log has it under this request_id"
-    if isinstance(error, HistoryError) and type(error) is not HistoryError:
+    if isinstance(error, HistoryError) and type(error) is not HistoryError and error.told:
         status, code, said = error.status, error.code, str(error)
     if isinstance(error, Unavailable):
         # Where it is and as whom we ask for it is nobody's business.

@@ -5,11 +5,15 @@ HistoryError                    500  internal
 |-- Unavailable                 503  unavailable          the database cannot be reached; try again
 |-- InvalidValue                400  invalid_value        names the value (also a ValueError)
 |-- NotAuthenticated            401  not_authenticated
+|-- Forbidden                   403  not_allowed          the API key's scopes do not cover the call
 |-- NotFound                    404  not_found            no such thing, or someone else's (also a LookupError)
 |-- MethodNotAllowed            405  method_not_allowed
 |-- Conflict                    409  conflict             the row does not allow it
 |   |-- LeaseLost               409  lease_lost           another worker took the job over
-|   `-- Held                    409  held                 a limit on spending holds the POST back for now
+|   |-- Repeated                409  repeated             recorded before under the same Idempotency-Key; its text is
+|   |                                                     the generation's id; GenerationManager answers with that
+|   |-- Held                    409  held                 a limit on spending holds the POST back for now
+|   `-- ArchiveFailed           409  archive_failed       why a generation's archive could not be made
 |-- TooLarge                    413  too_large
 |-- SceneFailure                500  its failure code     why a scene has no video; .final: trying again cannot help
 `-- ProviderError               502  provider_error       what a video provider answered
@@ -19,9 +23,13 @@ HistoryError                    500  internal
     |-- OutcomeUnknown                                    it may or may not have taken the job
     |-- JobGone                                           it does not know the job (404, 410)
     `-- ProviderUnavailable                               try again later
+
+LeaseLost, Held, SceneFailure and ProviderError are a worker's own, Repeated is the manager's: no caller over HTTP is
+told them (told = False), one that gets there all the same is answered as internal. So the codes of an answer are a
+closed set.
 """
 
-from generation_history.models import FailureCode
+from generation_history.models import FAILURE_CODES, ArchiveFailureCode, FailureCode
 
 
 class HistoryError(Exception):
@@ -29,6 +37,12 @@ class HistoryError(Exception):
 
     status = 500
     code = "internal"
+    told = True
+
+    @classmethod
+    def codes(cls) -> tuple[str, ...]:
+        """Every code that an error of this class may have."""
+        return (cls.code,)
 
 
 class NotConfigured(HistoryError):
@@ -59,6 +73,13 @@ class NotAuthenticated(HistoryError):
     code = "not_authenticated"
 
 
+class Forbidden(HistoryError):
+    """Known, but not allowed to do this."""
+
+    status = 403
+    code = "not_allowed"
+
+
 class NotFound(HistoryError, LookupError):
     """No such row, or someone else's."""
 
@@ -84,12 +105,31 @@ class LeaseLost(Conflict):
     """The job's lease ran out and another worker may have it; nothing was written."""
 
     code = "lease_lost"
+    told = False
+
+
+class Repeated(Conflict):
+    """What was to be recorded once has been, as the generation whose id is the text; nothing was written now."""
+
+    code = "repeated"
+    told = False
 
 
 class Held(Conflict):
     """A limit on submitting holds this POST back; the text starts with the limit's name."""
 
     code = "held"
+    told = False
+
+
+class ArchiveFailed(Conflict):
+    """A generation's archive could not be made for this reason; asking for it again starts anew."""
+
+    code = "archive_failed"
+
+    def __init__(self, failure_code: ArchiveFailureCode, message: str) -> None:
+        super().__init__(message)
+        self.failure_code: ArchiveFailureCode = failure_code
 
 
 class TooLarge(HistoryError):
@@ -102,11 +142,18 @@ class TooLarge(HistoryError):
 class SceneFailure(HistoryError):
     """A scene has no video for this reason; failure_code is of the closed set."""
 
+    told = False
+
     def __init__(self, failure_code: FailureCode, message: str, *, final: bool = False) -> None:
         super().__init__(message)
         self.failure_code: FailureCode = failure_code
         self.code = failure_code
         self.final = final
+
+    @classmethod
+    def codes(cls) -> tuple[str, ...]:
+        """The closed set of failure codes."""
+        return FAILURE_CODES
 
 
 class ProviderError(HistoryError):
@@ -114,6 +161,7 @@ class ProviderError(HistoryError):
 
     status = 502
     code = "provider_error"
+    told = False
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)

@@ -4,6 +4,7 @@ The input comes from outside, so the process may read and write local files only
 time, an amount of memory and a size of output.
 """
 
+import lzma
 import os
 import re
 import shutil
@@ -111,7 +112,7 @@ def _limited() -> str:
 
 
 def executable() -> str:
-    """The path of imageio-ffmpeg's ffmpeg; where a platform dropped the exec bit, of a copy that can be run.
+    """The path of imageio-ffmpeg's ffmpeg; where it is packed or lost its exec bit, of a copy that can be run.
 
     The package's own look-up is not used: it runs the binary to see whether it can be run, and gives up if not.
     """
@@ -127,10 +128,11 @@ def _executable() -> str:
     bundled = next((path for folder in folders for path in sorted(folder.glob("binaries/ffmpeg-*"))), None)
     if bundled is None:
         raise NotConfigured("imageio-ffmpeg, which carries the ffmpeg binary, is not installed")
-    if os.access(bundled, os.X_OK):
+    packed = bundled.suffix == ".xz"
+    if os.access(bundled, os.X_OK) and not packed:
         return str(bundled)
     descriptor, name = tempfile.mkstemp(prefix="ffmpeg-")
-    with os.fdopen(descriptor, "wb") as copy, bundled.open("rb") as original:
+    with os.fdopen(descriptor, "wb") as copy, (lzma.open if packed else open)(bundled, "rb") as original:
         shutil.copyfileobj(original, copy)
     Path(name).chmod(stat.S_IRWXU)
     return name

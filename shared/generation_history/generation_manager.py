@@ -1,32 +1,41 @@
-"""GenerationManager: with GenerationReader, the only SQL on generations, variants, scenes and generation_metadata."""
+"""GenerationManager: with GenerationReader and SceneWriter, the only SQL on the record's four tables."""
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, LiteralString, cast
+from dataclasses import dataclass
+from typing import Any, cast
 from uuid import UUID
 
 from generation_history.database import Statement
-from generation_history.errors import InvalidValue, NotFound
+from generation_history.errors import InvalidValue, Repeated
 from generation_history.generation_reader import (
-    LIST_SCENES,
-    METADATA_KINDS,
+    READ_DELETED_TOO,
     READ_GENERATION,
-    READ_SCENE,
     READ_VARIANT,
-    GenerationReader,
     row_id,
 )
 from generation_history.ids import as_uuid, uuid7
-from generation_history.models import RETRY_SUBMITS, Generation, MetadataRow, Scene, Variant
-from generation_history.values import checked
-
-_ROLL_UP_COST: Final[LiteralString] = """
-    select roll_up_cost(v.generation_id) from scenes s join variants v on v.id = s.variant_id where s.id = %(id)s
-"""
+from generation_history.models import METADATA_KINDS, Generation, MetadataRow, Variant
+from generation_history.scene_writer import SceneWriter, record_scenes
+from generation_history.values import checked, shallow
 
 
-class GenerationManager(GenerationReader):
+@dataclass(frozen=True)
+class Once:
+    """A key under which its owner records one generation only, and the request, as JSON holds it, that it came with."""
+
+    key: str
+    request: Any
+
+    @property
+    def request_sha256(self) -> str:
+        """The request's fingerprint, whatever the order of its names."""
+        return hashlib.sha256(json.dumps(self.request, sort_keys=True).encode()).hexdigest()
+
+
+class GenerationManager(SceneWriter):
     """The record of one owner, to read and to write: the database shows and takes that owner's rows only.
 
     Records are plain dicts as models.py describes them. An id that names nothing of this owner's, or nothing any more,
@@ -44,18 +53,19 @@ class GenerationManager(GenerationReader):
         *,
         start: bool = False,
         metadata: Mapping[str, Any] | None = None,
+        once: Once | None = None,
     ) -> Generation:
         """The new generation, pending; with start it is processing and its variants exist.
 
-        cost_estimate is in US dollars, None when unknown; metadata is by kind, as save_metadata takes it.
+        cost_estimate is in US dollars, None when unknown; metadata is by kind, as save_metadata takes it. What was
+        recorded before under the key of once is returned as it is now, even if it was deleted, and nothing is
+        recorded; with another request it is a Conflict.
         """
         generation_id = uuid7()
         statements = self._create_statements(
             generation_id, source_video_url, source_video_type, variant_types, cost_estimate, start=start
         )
-        if metadata:
-            statements.append(self._save_metadata(generation_id, metadata))
-        return cast("Generation", self._record_of("generation", *statements, (READ_GENERATION, {"id": generation_id})))
+        return self._create(generation_id, statements, metadata, once)
 
     def create_with_scenes(
         self,
@@ -69,8 +79,12 @@ class GenerationManager(GenerationReader):
         model: str | None = None,
         size: str | None = None,
         seconds: int | None = None,
+        once: Once | None = None,
     ) -> Generation:
-        """A generation with all its variants and scenes, recorded and queued for submission in one transaction."""
+        """A generation with all its variants and scenes, recorded and queued for submission in one transaction.
+
+        once is as create_generation takes it.
+        """
         generation_id = uuid7()
         variants = {variant_type: uuid7() for variant_type in prompts}
         statements = self._create_statements(
@@ -78,19 +92,16 @@ class GenerationManager(GenerationReader):
         )
         for variant_type, variant_id in variants.items():
             statements.append(
-                _record_scenes(
-                    variant_id, prompts[variant_type], submit=submit, model=model, size=size, seconds=seconds
-                )
+                record_scenes(variant_id, prompts[variant_type], submit=submit, model=model, size=size, seconds=seconds)
             )
-        if metadata:
-            statements.append(self._save_metadata(generation_id, metadata))
-        return cast("Generation", self._record_of("generation", *statements, (READ_GENERATION, {"id": generation_id})))
+        return self._create(generation_id, statements, metadata, once)
 
     def update_generation_status(
         self, generation_id: str, status: str, error_message: str | None = None, actual_cost: float | None = None
     ) -> Generation:
         """The generation with this status; a completed or failed set here stands whatever its scenes do.
 
+        A pending or processing takes that back: as soon as a scene has begun, the scenes say what it is.
         For a failed one nothing more is paid: what was not submitted is cancelled, what was still comes home. A
         reported actual_cost (US dollars) is kept as reported.
         """
@@ -110,6 +121,17 @@ class GenerationManager(GenerationReader):
         return cast(
             "Generation", self._record_of("generation", *cancel, (update, found), roll_up, (READ_GENERATION, found))
         )
+
+    def report_cost(self, generation_id: str, actual_cost: float | None) -> Generation:
+        """The generation with this cost (US dollars), which stands whatever is rendered; its status is left alone."""
+        report = """
+            update generations
+            set actual_cost = coalesce(%(actual_cost)s, actual_cost),
+                actual_cost_reported = actual_cost_reported or %(actual_cost)s is not null
+            where id = %(id)s and deleted_at is null
+        """
+        found = {"id": row_id(generation_id, "generation"), **checked(actual_cost=actual_cost)}
+        return cast("Generation", self._record_of("generation", (report, found), (READ_GENERATION, found)))
 
     def delete_generation(self, generation_id: str, *, purge: bool = False) -> bool:
         """True when it was there and is hidden now: what was not submitted is cancelled, what is paid comes home.
@@ -178,138 +200,6 @@ class GenerationManager(GenerationReader):
             self._record_of("variant", (lock, found), (update, found), (roll_up, found), (READ_VARIANT, found)),
         )
 
-    # ------------------------------------------------------------ scenes
-
-    def create_scene(self, variant_id: str, scene_number: int, sora_prompt: str) -> Scene:
-        """The new scene, pending, recorded and never submitted; a second one of the same number is a Conflict."""
-        insert = """
-            insert into scenes (id, variant_id, owner_id, scene_number, sora_prompt)
-            values (%(id)s, %(variant_id)s, %(owner_id)s, %(scene_number)s, %(sora_prompt)s)
-            on conflict (id) do nothing
-        """
-        row = {
-            "id": uuid7(),
-            "variant_id": row_id(variant_id, "variant"),
-            "owner_id": self.owner_id,
-            **checked(scene_number=scene_number, sora_prompt=sora_prompt),
-        }
-        lock: Statement = (
-            "select open_generation((select generation_id from variants where id = %(variant_id)s), 'variant')",
-            row,
-        )
-        roll_up: Statement = ("select roll_up_scene(%(id)s)", row)
-        return cast("Scene", self._record_of("scene", lock, (insert, row), roll_up, (READ_SCENE, row)))
-
-    def create_scenes(
-        self,
-        generation_id: str,
-        variant_type: str,
-        prompts: Sequence[str],
-        *,
-        submit: bool = False,
-        model: str | None = None,
-        size: str | None = None,
-        seconds: int | None = None,
-    ) -> list[Scene]:
-        """The variant's scenes, one a prompt, in order; with submit those never submitted are queued.
-
-        The same call again returns the same scenes and submits nothing twice; other prompts are a Conflict.
-        """
-        variant_id = self._variant_id(generation_id, variant_type)
-        record = _record_scenes(variant_id, prompts, submit=submit, model=model, size=size, seconds=seconds)
-        by_id = {"id": variant_id}
-        roll_up: Statement = ("select roll_up(generation_id) from variants where id = %(id)s", by_id)
-        rows = self._db.run(self.owner_id, record, roll_up, (LIST_SCENES, by_id))
-        return [cast("Scene", row["record"]) for row in rows]
-
-    def update_scene(
-        self,
-        scene_id: str,
-        sora_video_id: str | None = None,
-        sora_status: str | None = None,
-        video_url: str | None = None,
-        thumbnail_url: str | None = None,
-        duration: int | None = None,
-        resolution: str | None = None,
-        file_size: int | None = None,
-        status: str | None = None,
-        error_message: str | None = None,
-        *,
-        error_code: str | None = None,
-    ) -> Scene:
-        """The scene with what was given changed, and its variant and generation rolled up.
-
-        Status moves forward only (models.SCENE_TRANSITIONS), anything else is a Conflict.
-        """
-        update = """
-            update scenes
-            set sora_video_id = coalesce(%(sora_video_id)s, sora_video_id),
-                sora_status = coalesce(%(sora_status)s, sora_status),
-                video_url = coalesce(%(video_url)s, video_url),
-                thumbnail_url = coalesce(%(thumbnail_url)s, thumbnail_url),
-                duration = coalesce(%(duration)s, duration),
-                resolution = coalesce(%(resolution)s, resolution),
-                file_size = coalesce(%(file_size)s, file_size),
-                status = coalesce(%(status)s, status),
-                completed_at = case
-                    when coalesce(%(status)s, status) = 'completed' then coalesce(completed_at, now()) end,
-                error_message = coalesce(
-                    %(error_message)s, case when %(status)s is distinct from 'completed' then error_message end),
-                error_code = case
-                    when coalesce(%(status)s, status) = 'failed' then coalesce(%(error_code)s, error_code) end
-            where id = %(id)s
-        """
-        attempt = """
-            insert into attempts (id, scene_id, owner_id, attempt, outcome, sora_video_id, accepted_at)
-            select %(attempt_id)s, s.id, s.owner_id, s.attempt, 'accepted', s.sora_video_id, now()
-            from scenes s where s.id = %(id)s and %(sora_video_id)s::text is not null
-            on conflict on constraint attempts_scene_id_attempt_key do update set sora_video_id = excluded.sora_video_id
-        """
-        values = checked(
-            sora_video_id=sora_video_id,
-            sora_status=sora_status,
-            video_url=video_url,
-            thumbnail_url=thumbnail_url,
-            duration=duration,
-            resolution=resolution,
-            file_size=file_size,
-            status=status,
-            error_message=error_message,
-            error_code=error_code,
-        )
-        found = {"id": row_id(scene_id, "scene"), "attempt_id": uuid7(), **values}
-        ended = """
-            update attempts a
-            set outcome = case s.status when 'completed' then 'stored' else 'failed' end, finished_at = now(),
-                rendered_at = case s.status when 'completed' then coalesce(a.rendered_at, now()) else a.rendered_at end,
-                error_code = s.error_code, error_message = case s.status when 'failed' then s.error_message end
-            from scenes s
-            where s.id = %(id)s and a.scene_id = s.id and a.attempt = s.attempt
-        """
-        statements: list[Statement] = [("select lock_generation_of_scene(%(id)s)", found), (update, found)]
-        if sora_video_id is not None:
-            statements.append((attempt, found))
-        if status in {"completed", "failed"}:
-            statements.append((ended, found))
-            statements.append((_ROLL_UP_COST, found))
-        statements.append(("select roll_up_scene(%(id)s)", found))
-        return cast("Scene", self._record_of("scene", *statements, (READ_SCENE, found)))
-
-    def retry_scene(self, scene_id: str, *, confirmed: bool = False) -> Scene:
-        """The failed scene, pending again: its provider job is fetched while it may still be had, else a new one made.
-
-        A new, paid attempt is made only after a failure that leaves nothing to fetch (models.RETRY_SUBMITS), when the
-        provider's copy has expired, or after submit_unknown where a person has confirmed that the provider has no such
-        job. Anything else is a Conflict.
-        """
-        found = {
-            "id": row_id(scene_id, "scene"),
-            "submits": [*sorted(RETRY_SUBMITS), *(["submit_unknown"] if confirmed else [])],
-        }
-        retry: Statement = ("select retry_scene(%(id)s, %(submits)s::text[])", found)
-        roll_up: Statement = ("select roll_up_scene(%(id)s)", found)
-        return cast("Scene", self._record_of("scene", retry, roll_up, (READ_SCENE, found)))
-
     # ------------------------------------------------------------ metadata
 
     def save_metadata(
@@ -339,6 +229,26 @@ class GenerationManager(GenerationReader):
         return cast("MetadataRow", self._record_of("generation", lock, self._save_metadata(found, kinds), read))
 
     # ------------------------------------------------------------ how
+
+    def _create(
+        self,
+        generation_id: UUID,
+        statements: Sequence[Statement],
+        metadata: Mapping[str, Any] | None,
+        once: Once | None,
+    ) -> Generation:
+        """The generation that the statements record, the first of them its row; or what was recorded before."""
+        generation, *parts = statements
+        if metadata:
+            parts.append(self._save_metadata(generation_id, metadata))
+        if once:
+            found = {"key": once.key, "request_sha256": once.request_sha256, "id": generation_id}
+            parts.insert(0, ("select record_once(%(key)s, %(request_sha256)s, %(id)s)", found))
+        read: Statement = (READ_GENERATION, {"id": generation_id})
+        try:
+            return cast("Generation", self._record_of("generation", generation, *parts, read))
+        except Repeated as before:
+            return cast("Generation", self._record_of("generation", (READ_DELETED_TOO, {"id": str(before)})))
 
     def _create_statements(
         self,
@@ -383,17 +293,6 @@ class GenerationManager(GenerationReader):
         }
         return [(insert, row), (insert_variants, row)] if start else [(insert, row)]
 
-    def _variant_id(self, generation_id: str, variant_type: str) -> UUID:
-        query = """
-            select v.id from variants v join generations g on g.id = v.generation_id
-            where g.id = %(id)s and g.deleted_at is null and v.variant_type = %(variant_type)s
-        """
-        found = {"id": row_id(generation_id, "generation"), **checked(variant_type=variant_type)}
-        rows = self._db.run(self.owner_id, (query, found))
-        if not rows:
-            raise NotFound(f"no such generation, or it has no variant {variant_type!r}")
-        return rows[0]["id"]
-
     def _save_metadata(self, generation_id: UUID, kinds: Mapping[str, Any]) -> Statement:
         save = """
             insert into generation_metadata
@@ -422,25 +321,10 @@ def _cancel_unsubmitted(generation_id: UUID, why: str) -> list[Statement]:
             returning j.scene_id
         )
         update scenes set status = 'failed', error_code = 'cancelled', error_message = %(why)s
-        where id in (select scene_id from cancelled)
+        where id in (select scene_id from cancelled) and status not in ('completed', 'failed')
     """
     by_id = {"id": generation_id, "why": f"{why} before this was submitted"}
     return [("select lock_generation(%(id)s)", by_id), (cancel, by_id)]
-
-
-def _record_scenes(
-    variant_id: UUID, prompts: Sequence[str], *, submit: bool, model: str | None, size: str | None, seconds: int | None
-) -> Statement:
-    values = checked(prompts=prompts or [], submit=submit, model=model, size=size, seconds=seconds)
-    record = """
-        select record_scenes(%(variant_id)s, %(ids)s::uuid[], %(prompts)s::text[], %(submit)s, %(model)s, %(size)s,
-            %(seconds)s)
-    """
-    return record, {
-        "variant_id": variant_id,
-        "ids": [uuid7() for _ in values["prompts"]],
-        **values,
-    }
 
 
 def _json(name: str, value: Any) -> str | None:
@@ -448,7 +332,7 @@ def _json(name: str, value: Any) -> str | None:
         return None
     try:
         # As it is, not escaped: so lone surrogates show here, which Postgres would refuse without a name.
-        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        text = json.dumps(shallow(value), allow_nan=False, ensure_ascii=False)
         text.encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidValue(f"{name} cannot be kept as JSON: {error}") from None

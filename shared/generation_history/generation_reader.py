@@ -1,48 +1,37 @@
 """GenerationReader: what is recorded, as dicts; the reading half of GenerationManager's SQL."""
 
-from typing import Any, Final, LiteralString, cast
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from typing import Any, Final, cast
 from uuid import UUID
 
 from generation_history import database, settings
-from generation_history.database import Database, Statement
+from generation_history.columns import GENERATION, SCENE, VARIANT, variants_json
+from generation_history.database import Database, Row, Statement
 from generation_history.errors import InvalidValue, NotFound
 from generation_history.ids import as_uuid
-from generation_history.models import Generation, Metadata, MetadataRow, Scene, Stats, Variant
-from generation_history.values import checked
-
-_GENERATION: Final = """
-    g.id, g.source_video_url, g.source_video_type, g.status, g.total_variants, g.variant_types, g.cost_estimate,
-    g.actual_cost, g.error_message, g.created_at, g.updated_at, g.completed_at
-"""
-_VARIANT: Final = """
-    v.id, v.generation_id, v.variant_type, v.status, v.scenes_completed, v.total_scenes, v.error_message,
-    v.created_at, v.updated_at, v.completed_at
-"""
-_SLIM_SCENE: Final = """
-    s.id, s.variant_id, s.scene_number, s.sora_video_id, s.sora_status, s.video_url, s.thumbnail_url, s.duration,
-    s.resolution, s.file_size, s.status, s.error_message, s.error_code, s.attempt, s.created_at, s.updated_at,
-    s.completed_at
-"""
-_SCENE: Final = (
-    _SLIM_SCENE + ", s.sora_prompt, s.provider, s.provider_base_url, s.model, s.size, s.seconds, s.expires_at"
+from generation_history.listing import page_statement
+from generation_history.models import (
+    METADATA_KINDS,
+    Generation,
+    Metadata,
+    MetadataKind,
+    MetadataPart,
+    MetadataRow,
+    Scene,
+    Stats,
+    Variant,
 )
-_VARIANT_ORDER: Final = "array_position(array['soft', 'medium', 'aggressive', 'ultra'], v.variant_type::text)"
-
-
-def _variants_json(scene_columns: LiteralString) -> LiteralString:
-    """A subquery: the variants of generation g in order, each with its scenes, as one JSON array."""
-    return (
-        "(select coalesce(json_agg(row_to_json(t)), '[]') from (select " + _VARIANT + ", (select"
-        " coalesce(json_agg(row_to_json(x)), '[]') from (select " + scene_columns + " from scenes s"
-        " where s.variant_id = v.id order by s.scene_number) x) as scenes"
-        " from variants v where v.generation_id = g.id order by " + _VARIANT_ORDER + ") t)"
-    )
-
+from generation_history.stats import READ_STATS, first_day, stats_of
+from generation_history.values import checked
 
 READ_GENERATION: Final = (
     "select row_to_json(r) as record from (select "
-    + _GENERATION
+    + GENERATION
     + " from generations g where g.id = %(id)s and g.deleted_at is null) r"
+)
+READ_DELETED_TOO: Final = (
+    "select row_to_json(r) as record from (select " + GENERATION + " from generations g where g.id = %(id)s) r"
 )
 _ATTEMPTS: Final = """, (
     select coalesce(json_agg(row_to_json(t)), '[]') from (
@@ -51,11 +40,11 @@ _ATTEMPTS: Final = """, (
         from attempts a where a.scene_id = s.id order by a.attempt) t
     ) as attempts
 """
-_READ_FULL_GENERATION: Final = (
+READ_FULL_GENERATION: Final = (
     "select row_to_json(r) as record from (select "
-    + _GENERATION
+    + GENERATION
     + ", "
-    + _variants_json(_SCENE + _ATTEMPTS)
+    + variants_json(SCENE + _ATTEMPTS)
     + " as variants,"
     """ (select coalesce(json_agg(row_to_json(t)), '[]') from (
             select m.id, m.generation_id, m.original_analysis, m.transformation_data, m.prompts_data, m.evaluation_data,
@@ -63,38 +52,54 @@ _READ_FULL_GENERATION: Final = (
             from generation_metadata m where m.generation_id = g.id) t) as generation_metadata
         from generations g where g.id = %(id)s and g.deleted_at is null) r"""
 )
-_LIST_GENERATIONS: Final = (
+_READ_VARIANTS: Final = (
     "select row_to_json(r) as record from (select "
-    + _GENERATION
-    + ", "
-    + _variants_json(_SLIM_SCENE)
-    + """ as variants
-    from generations g
-    where g.deleted_at is null
-        and (%(status)s::text is null or g.status = %(status)s)
-        and (%(after_time)s::timestamptz is null or (g.created_at, g.id) < (%(after_time)s, %(after_id)s::uuid))
-    order by g.created_at desc, g.id desc limit %(limit)s offset %(offset)s) r"""
+    + variants_json(SCENE + _ATTEMPTS)
+    + " as variants from generations g where g.id = %(id)s and g.deleted_at is null) r"
 )
+_READ_METADATA_PART: Final = """
+    select row_to_json(r) as record from (
+        select substr(t.json, %(offset)s + 1, %(length)s) as json,
+               case when length(t.json) > %(offset)s + %(length)s then %(offset)s + %(length)s end as next_offset
+        from (
+            select case %(kind)s when 'original_analysis' then m.original_analysis
+                                 when 'transformation_data' then m.transformation_data
+                                 when 'prompts_data' then m.prompts_data
+                                 when 'evaluation_data' then m.evaluation_data end::text as json
+            from generation_metadata m join generations g on g.id = m.generation_id
+            where g.id = %(id)s and g.deleted_at is null
+        ) t
+        where t.json is not null
+    ) r
+"""
 READ_VARIANT: Final = (
     "select row_to_json(r) as record from (select "
-    + _VARIANT
+    + VARIANT
     + """ from variants v join generations g on g.id = v.generation_id
     where v.id = %(id)s and g.deleted_at is null) r"""
 )
 READ_SCENE: Final = (
     "select row_to_json(r) as record from (select "
-    + _SCENE
+    + SCENE
     + """, v.generation_id, v.variant_type
+    from scenes s join variants v on v.id = s.variant_id join generations g on g.id = v.generation_id
+    where s.id = %(id)s and g.deleted_at is null) r"""
+)
+_READ_SCENE_AND_SOURCE: Final = (
+    "select row_to_json(r) as record from (select "
+    + SCENE
+    + """, v.generation_id, v.variant_type, g.source_video_url
     from scenes s join variants v on v.id = s.variant_id join generations g on g.id = v.generation_id
     where s.id = %(id)s and g.deleted_at is null) r"""
 )
 LIST_SCENES: Final = (
     "select row_to_json(r) as record from (select "
-    + _SCENE
+    + SCENE
     + """ from scenes s join variants v on v.id = s.variant_id join generations g on g.id = v.generation_id
     where s.variant_id = %(id)s and g.deleted_at is null order by s.scene_number) r"""
 )
-METADATA_KINDS: Final = ("original_analysis", "transformation_data", "prompts_data", "evaluation_data")
+#: No JSON text of so many characters grows beyond what the platform carries, whatever is escaped in it.
+METADATA_PART_CHARACTERS: Final = 200_000
 
 
 class GenerationReader:
@@ -115,7 +120,7 @@ class GenerationReader:
     def get_generation(self, generation_id: str) -> Generation | None:
         """The generation with its variants, their scenes with prompts, and its metadata; None where there is none."""
         found = as_uuid(generation_id)
-        rows = self._db.run(self.owner_id, (_READ_FULL_GENERATION, {"id": found})) if found else []
+        rows = self._db.run(self.owner_id, (READ_FULL_GENERATION, {"id": found})) if found else []
         if not rows:
             return None
         generation = cast("Generation", rows[0]["record"])
@@ -129,55 +134,82 @@ class GenerationReader:
         offset: int = 0,
         status: str | None = None,
         *,
+        statuses: Sequence[str] | None = None,
+        variant_type: str | None = None,
+        created_from: datetime | date | str | None = None,
+        created_to: datetime | date | str | None = None,
+        q: str | None = None,
         after: tuple[str, str] | None = None,
     ) -> list[Generation]:
         """Generations, newest first, each with its variants and their scenes without prompts.
 
-        after is (created_at, id) of the last one seen: going on from there costs the same at any depth.
+        status, or several as statuses; variant_type is one that the generation has; created_from and created_to are
+        times with their zone, both included, or days (UTC); q is three or more characters that source_video_url has
+        somewhere, in capitals or not. after is (created_at, id) of the last one seen: going on from there costs the
+        same at any depth.
         """
-        after_time, after_id = after or (None, None)
-        page = {**checked(limit=limit, offset=offset, status=status), "after_time": after_time, "after_id": after_id}
-        return [cast("Generation", row["record"]) for row in self._db.run(self.owner_id, (_LIST_GENERATIONS, page))]
+        page = page_statement(
+            **checked(
+                limit=limit,
+                offset=offset,
+                status=status,
+                statuses=statuses,
+                variant_type=variant_type,
+                created_from=created_from,
+                created_to=created_to,
+                q=q,
+                after=after,
+            )
+        )
+        return _generations(self._db.run(self.owner_id, page))
+
+    def list_with_total(
+        self,
+        limit: int,
+        offset: int = 0,
+        *,
+        statuses: Sequence[str] | None = None,
+        after: tuple[str, str] | None = None,
+        **narrower: Any,
+    ) -> tuple[list[Generation], int | None]:
+        """What list_generations returns, and how many there are in all, which is None with a narrower filter."""
+        asked = {"variant_type": None, "created_from": None, "created_to": None, "q": None} | narrower
+        values = checked(limit=limit, offset=offset, status=None, statuses=statuses, after=after, **asked)
+        page = page_statement(**values)
+        if any(value is not None for value in asked.values()):
+            return _generations(self._db.run(self.owner_id, page)), None
+        total: Statement = ("select count_generations(%(statuses)s::text[]) as total", {"statuses": values["statuses"]})
+        counted, rows = self._db.run_each(self.owner_id, total, page)
+        return _generations(rows), counted[0]["total"]
 
     def get_stats(self) -> Stats:
         """Totals over everything that is not deleted; a cost nobody knows is counted apart, never as 0."""
-        query = """
-            select row_to_json(r) as record from (
-                select count(*) as total_generations,
-                       count(*) filter (where g.status = 'pending') as pending,
-                       count(*) filter (where g.status = 'processing') as processing,
-                       count(*) filter (where g.status = 'completed') as completed,
-                       count(*) filter (where g.status = 'failed') as failed,
-                       coalesce(sum(g.actual_cost), 0.00) as total_cost,
-                       count(*) filter (where g.actual_cost is null) as cost_unknown,
-                       coalesce(sum(g.cost_estimate), 0.00) as estimated_cost,
-                       coalesce(sum(t.videos), 0) as total_videos,
-                       coalesce(sum(t.bytes), 0) as total_bytes,
-                       coalesce(sum(t.seconds), 0) as total_seconds
-                from generations g
-                cross join lateral (
-                    select count(*) as videos, sum(s.file_size) as bytes, sum(s.duration) as seconds
-                    from variants v join scenes s on s.variant_id = v.id
-                    where v.generation_id = g.id and s.status = 'completed'
-                ) t
-                where g.deleted_at is null
-            ) r
-        """
-        return cast("Stats", self._record_of("statistics", (query, {})))
+        today = datetime.now(UTC).date()
+        days = {"first_day": first_day(today), "today": today}
+        return stats_of(self._db.run(self.owner_id, (READ_STATS, days)), today)
 
-    def get_variant(self, variant_id: str) -> tuple[Variant, list[Scene]]:
-        """One variant and its scenes in order, with prompts; NotFound where there is no such variant."""
-        found = row_id(variant_id, "variant")
+    def get_variants(self, generation_id: str) -> list[Variant]:
+        """The generation's variants in order, with their scenes; NotFound where there is no such generation."""
+        found = {"id": row_id(generation_id, "generation")}
+        return cast("list[Variant]", self._record_of("generation", (_READ_VARIANTS, found))["variants"])
+
+    def get_variant(self, variant_id: str, *, after: int = 0, limit: int | None = None) -> tuple[Variant, list[Scene]]:
+        """One variant, and its scenes in order, with prompts; NotFound where there is no such variant.
+
+        after and limit ask for so many of the scenes with higher numbers than that.
+        """
+        found = {"id": row_id(variant_id, "variant"), "after": after, "limit": limit}
         query = (
             "select row_to_json(r) as record from (select "
-            + _VARIANT
+            + VARIANT
             + ", (select coalesce(json_agg(row_to_json(x)), '[]') from (select "
-            + _SCENE
-            + """ from scenes s where s.variant_id = v.id order by s.scene_number) x) as scenes
+            + SCENE
+            + """ from scenes s where s.variant_id = v.id and s.scene_number > %(after)s
+                order by s.scene_number limit %(limit)s) x) as scenes
             from variants v join generations g on g.id = v.generation_id
             where v.id = %(id)s and g.deleted_at is null) r"""
         )
-        variant = cast("Variant", self._record_of("variant", (query, {"id": found})))
+        variant = cast("Variant", self._record_of("variant", (query, found)))
         return variant, variant.pop("scenes", [])
 
     def get_variant_scenes(self, variant_id: str) -> list[Scene]:
@@ -186,15 +218,30 @@ class GenerationReader:
         rows = self._db.run(self.owner_id, (LIST_SCENES, {"id": found})) if found else []
         return [cast("Scene", row["record"]) for row in rows]
 
-    def get_scene(self, scene_id: str) -> Scene:
-        """One scene, with its prompt and what it was submitted with."""
-        return cast("Scene", self._record_of("scene", (READ_SCENE, {"id": row_id(scene_id, "scene")})))
+    def get_metadata_part(self, generation_id: str, kind: MetadataKind, *, offset: int = 0) -> MetadataPart:
+        """A part of one kind's JSON text from the character offset on; NotFound where there is none of that kind."""
+        asked = {
+            "id": row_id(generation_id, "generation"),
+            "kind": kind,
+            "offset": offset,
+            "length": METADATA_PART_CHARACTERS,
+        }
+        return cast("MetadataPart", self._record_of("metadata", (_READ_METADATA_PART, asked)))
+
+    def get_scene(self, scene_id: str, *, with_source: bool = False) -> Scene:
+        """One scene, with its prompt and what it was submitted with; with_source, also its generation's source."""
+        query = _READ_SCENE_AND_SOURCE if with_source else READ_SCENE
+        return cast("Scene", self._record_of("scene", (query, {"id": row_id(scene_id, "scene")})))
 
     def _record_of(self, what: str, *statements: Statement) -> dict[str, Any]:
         rows = self._db.run(self.owner_id, *statements)
         if not rows:
             raise NotFound(f"no such {what}")
         return rows[0]["record"]
+
+
+def _generations(rows: Sequence[Row]) -> list[Generation]:
+    return [cast("Generation", row["record"]) for row in rows]
 
 
 def row_id(value: str, what: str) -> UUID:

@@ -21,6 +21,7 @@ _SECRETS = (
     re.compile(r"((?:X-Amz-(?:Signature|Credential|Security-Token)|Signature|sig)=)[^&\s\"'\\]+", re.IGNORECASE),
     re.compile(r"((?:Bearer|Basic) +)[\w.~+/=-]+", re.IGNORECASE),
     re.compile(r"(whsec_)[\w+/=-]+"),
+    re.compile(r"(ghk_)[\w-]+"),
     re.compile(r"(://[^/\s:@\"'\\]+:)[^/\s@\"'\\]+(?=@)"),
 )
 

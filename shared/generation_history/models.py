@@ -1,10 +1,13 @@
 """The record as callers see it: statuses and their legal transitions, failure codes, and the shape of every dict."""
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal, NotRequired, TypedDict, get_args
+from typing import Any, Final, Literal, NotRequired, get_args
+
+from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on only
 
 Status = Literal["pending", "processing", "completed", "failed"]
 VariantType = Literal["soft", "medium", "aggressive", "ultra"]
+MetadataKind = Literal["original_analysis", "transformation_data", "prompts_data", "evaluation_data"]
 Step = Literal["submit", "find", "poll", "store"]
 ProviderState = Literal["ok", "refused", "gone", "unreachable"]
 FailureCode = Literal[
@@ -22,10 +25,14 @@ FailureCode = Literal[
     "cancelled",
     "abandoned",
 ]
+#: Why a generation's archive could not be made.
+ArchiveFailureCode = Literal["video_missing", "video_changed", "storage_failed", "timed_out"]
 
 STATUSES: Final[tuple[Status, ...]] = get_args(Status)
 VARIANT_TYPES: Final[tuple[VariantType, ...]] = get_args(VariantType)
+METADATA_KINDS: Final[tuple[MetadataKind, ...]] = get_args(MetadataKind)
 FAILURE_CODES: Final[tuple[FailureCode, ...]] = get_args(FailureCode)
+ARCHIVE_FAILURE_CODES: Final[tuple[ArchiveFailureCode, ...]] = get_args(ArchiveFailureCode)
 
 #: A scene moves forward only, but for a retry (failed to pending). The trigger scenes_status_moves_forward enforces it.
 #:
@@ -66,12 +73,17 @@ class Attempt(TypedDict):
 
 
 class Scene(TypedDict):
-    """One short video of a variant; ids and times are strings, sizes bytes, duration whole seconds."""
+    """One short video of a variant; ids and times are strings, sizes bytes, duration whole seconds.
+
+    expires_at is when the provider's copy expires. Over HTTP the links are signed, expires_at is when those end, and
+    the provider's is provider_expires_at.
+    """
 
     id: str
     variant_id: str
     generation_id: NotRequired[str]
     variant_type: NotRequired[VariantType]
+    source_video_url: NotRequired[str]
     scene_number: int
     sora_prompt: NotRequired[str]
     sora_video_id: str | None
@@ -90,6 +102,8 @@ class Scene(TypedDict):
     size: NotRequired[str | None]
     seconds: NotRequired[int | None]
     expires_at: NotRequired[str | None]
+    provider_expires_at: NotRequired[str | None]
+    texts_cut: NotRequired[bool]
     attempt: int
     attempts: NotRequired[list[Attempt]]
     created_at: str
@@ -111,6 +125,7 @@ class Variant(TypedDict):
     updated_at: str
     completed_at: str | None
     scenes: NotRequired[list[Scene]]
+    scenes_url: NotRequired[str]
 
 
 class Metadata(TypedDict):
@@ -120,6 +135,13 @@ class Metadata(TypedDict):
     transformation_data: Any
     prompts_data: Any
     evaluation_data: Any
+
+
+class MetadataPart(TypedDict):
+    """A part of a kind's JSON text, and at which character the next one begins, null at the end."""
+
+    json: str
+    next_offset: int | None
 
 
 class MetadataRow(Metadata):
@@ -149,22 +171,108 @@ class Generation(TypedDict):
     variants: NotRequired[list[Variant]]
     generation_metadata: NotRequired[list[MetadataRow]]
     metadata: NotRequired[Metadata]
+    # What HTTP leaves out where it is too large for an answer, and where that is.
+    prompts_omitted: NotRequired[bool]
+    scenes_omitted: NotRequired[bool]
+    metadata_omitted: NotRequired[bool]
+    metadata_urls: NotRequired[dict[str, str]]
+    texts_cut: NotRequired[bool]
 
 
-class Stats(TypedDict):
-    """Totals over an owner's generations that are not deleted."""
+class LibraryItem(TypedDict):
+    """A completed generation as the library shows it; total_videos of its scenes are stored."""
 
-    total_generations: int
+    id: str
+    source_video_url: str
+    created_at: str
+    completed_at: str | None
+    total_variants: int
+    variant_types: list[VariantType]
+    total_videos: int
+    variants: list[Variant]
+    scenes_omitted: NotRequired[bool]
+    texts_cut: NotRequired[bool]
+
+
+class ByStatus(TypedDict):
+    """How many of something are in each status."""
+
     pending: int
     processing: int
     completed: int
     failed: int
+
+
+class Outcome(TypedDict):
+    """What became of scenes; success_rate is the videos' share of all that are over, 0 to 1, null while none is."""
+
+    videos: int
+    scenes_failed: int
+    bytes: int
+    seconds: int
+    success_rate: float | None
+
+
+class VariantStats(ByStatus, Outcome):
+    """Totals over the variants of a type; what was rendered is at our prices, whatever cost a caller reported."""
+
+    variant_type: VariantType
+    variants: int
+    rendered_cost: float
+    cost_unknown: int
+
+
+class DayStats(ByStatus, Outcome):
+    """Totals over the generations created on a UTC day (YYYY-MM-DD), as they are now."""
+
+    day: str
+    generations: int
+    cost: float
+    cost_unknown: int
+    estimated_cost: float
+    estimate_unknown: int
+
+
+class Stats(ByStatus):
+    """Totals over an owner's generations that are not deleted."""
+
+    total_generations: int
     total_cost: float
     cost_unknown: int
     estimated_cost: float
+    estimate_unknown: int
     total_videos: int
     total_bytes: int
     total_seconds: int
+    scenes_failed: int
+    success_rate: float | None
+    by_variant: list[VariantStats]
+    by_day: list[DayStats]
+
+
+class ProviderHealth(TypedDict):
+    """How a provider answers, why it is said so, and since when."""
+
+    base_url: str
+    state: ProviderState
+    reason: str | None
+    since: str
+    seconds: float
+
+
+class Health(TypedDict):
+    """What there is to do and how it goes, over all owners; null where it never happened or there is nothing."""
+
+    seconds_since_poll: float | None
+    seconds_since_purge: float | None
+    backlog: int
+    backlog_to_submit: int
+    oldest_due_seconds: float
+    stuck: int
+    stuck_reason: str | None
+    soonest_expiry_seconds: float | None
+    failures_by_code: dict[FailureCode, int]
+    providers: list[ProviderHealth]
 
 
 class VideoMetadata(TypedDict):

@@ -3,15 +3,14 @@
 import hashlib
 import hmac
 import re
-import shutil
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing
-from datetime import UTC, datetime
-from functools import cache
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, Self, cast
 from urllib.parse import quote, urlsplit
 
 from generation_history.errors import SceneFailure
@@ -24,20 +23,22 @@ ATTEMPTS = 3
 SIGNING_WINDOW_SECONDS = 1800
 #: A link therefore holds for at least half of this.
 SIGNED_URL_SECONDS = 3600
+#: An object is read in pieces of this size, so that none is ever whole in memory.
+PIECE_BYTES = 256 * 1024
 #: An object never changes under its key.
 CACHE_CONTROL = "private, max-age=31536000, immutable"
 
 _KEY: Final = re.compile(
-    r"[^?#]*/(generations/[0-9a-f-]{36}/(?:soft|medium|aggressive|ultra)/scene_[0-9._a-z]+)(?:[?#]|\Z)"
+    r"[^?#]*/(generations/([0-9a-f-]{36})/(?:soft|medium|aggressive|ultra)/scene_[0-9._a-z]+)(?:[?#]|\Z)"
 )
+#: What a URL takes as it is.
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_.~/-]*")
 #: What a refusal of the store says about our settings.
 _BLAME: Final = {
     "NoSuchBucket": "DO_SPACES_BUCKET: there is no such bucket",
-    "404": "DO_SPACES_BUCKET: there is no such bucket",
     "InvalidAccessKeyId": "DO_SPACES_ACCESS_KEY was refused",
     "SignatureDoesNotMatch": "DO_SPACES_SECRET_KEY was refused",
     "AccessDenied": "DO_SPACES_ACCESS_KEY and DO_SPACES_SECRET_KEY may not use this bucket",
-    "403": "DO_SPACES_ACCESS_KEY or DO_SPACES_SECRET_KEY was refused",
 }
 
 
@@ -46,6 +47,7 @@ class ObjectStore:
 
     def __init__(self, settings: SpacesSettings) -> None:
         self._settings = settings
+        self._window: _SigningWindow | None = None
         self._client: Any = None  # boto3's clients have no type
         self._lock = threading.Lock()
 
@@ -62,20 +64,39 @@ class ObjectStore:
 
     def get(self, key: str, path: Path) -> bool:
         """Whether there is an object of this key; its bytes are a new file at path then."""
-        # Late, as in _call.
-        from botocore.exceptions import BotoCoreError  # noqa: PLC0415
-        from urllib3.exceptions import HTTPError  # noqa: PLC0415
-
         if self.modified(key) is None:
             return False
         try:
-            with closing(self._call("get_object", Key=key)["Body"]) as body, path.open("xb") as file:
-                shutil.copyfileobj(body, file)
-        except (BotoCoreError, HTTPError, OSError) as error:
+            with self.read(key) as (_, pieces), path.open("xb") as file:
+                file.writelines(pieces)
+        except (SceneFailure, OSError):
             path.unlink(missing_ok=True)
+            raise
+        return True
+
+    @contextmanager
+    def read(self, key: str) -> Generator[tuple[int, Iterator[bytes]]]:
+        """The size of an object and its bytes, a piece at a time; FileNotFoundError where there is none."""
+        found = self._call("get_object", Key=key)
+        with closing(found["Body"]) as body:
+            yield found["ContentLength"], self._pieces(body)
+
+    def _pieces(self, body: Any) -> Iterator[bytes]:
+        # Late, as in _blaming.
+        from botocore.exceptions import BotoCoreError  # noqa: PLC0415
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415
+
+        try:
+            while piece := body.read(PIECE_BYTES):
+                yield piece
+        except (BotoCoreError, HTTPError, OSError) as error:
             why = f"{self._settings.endpoint} broke off: {type(error).__name__}"
             raise SceneFailure("storage_failed", f"DO_SPACES_ENDPOINT: {why}") from None
-        return True
+
+    def size(self, key: str) -> int | None:
+        """The bytes of the object of this key, None where there is none."""
+        found = self._call("list_objects_v2", Prefix=key, MaxKeys=1).get("Contents", [])
+        return found[0]["Size"] if found and found[0]["Key"] == key else None
 
     def delete(self, key: str) -> None:
         """Guarantees that there is no object of this key."""
@@ -95,6 +116,21 @@ class ObjectStore:
         """When the object of this key was written last, None where there is none."""
         return next((at for found, at in self.keys(key) if found == key), None)
 
+    def begin_upload(self, key: str, *, content_type: str) -> str:
+        """The id of a new upload in parts; the object appears, whole, when it is finished."""
+        headers = {"ContentType": content_type, "CacheControl": CACHE_CONTROL, "ACL": "private"}
+        return self._call("create_multipart_upload", Key=key, **headers)["UploadId"]
+
+    def upload_part(self, key: str, upload_id: str, number: int, body: bytes | bytearray) -> str:
+        """The tag of an upload's part, which finish_upload asks for; numbers count from 1."""
+        part = {"Key": key, "UploadId": upload_id, "PartNumber": number, "Body": body}
+        return self._call("upload_part", **part)["ETag"]
+
+    def finish_upload(self, key: str, upload_id: str, tags: Sequence[str]) -> None:
+        """Guarantees that the object is there, of all the parts in order."""
+        parts = [{"PartNumber": number, "ETag": tag} for number, tag in enumerate(tags, 1)]
+        self._call("complete_multipart_upload", Key=key, UploadId=upload_id, MultipartUpload={"Parts": parts})
+
     def unfinished_uploads(self, prefix: str) -> Iterator[tuple[str, str, datetime]]:
         """Key, id and beginning of uploads in parts that were never finished: they cost money and show nowhere."""
         after: dict[str, str] = {}
@@ -113,45 +149,54 @@ class ObjectStore:
 
     def check(self) -> None:
         """Guarantees that the bucket is there and may be used."""
-        self._call("head_bucket")
+        # By its list, not by HEAD: a store then says in words what is wrong, and no other server can answer so.
+        if "Name" not in self._call("list_objects_v2", MaxKeys=1):
+            raise SceneFailure("storage_failed", f"DO_SPACES_ENDPOINT: {self._settings.endpoint} is no object store")
 
     def url(self, key: str) -> str:
         """The plain URL of an object, as kept in a row: it never expires and opens nothing by itself."""
         return f"{self._settings.base_url}/{quote(key, safe='/~')}"
 
-    def signed_url(self, key: str, *, now: float | None = None) -> tuple[str, datetime]:
+    def signed_url(self, key: str, *, now: float | None = None, disposition: str | None = None) -> tuple[str, datetime]:
         """A URL that opens the object to whoever has it, and when it stops to; the same within a signing window.
 
         AWS Signature Version 4 in the query string, as botocore's S3SigV4QueryAuth makes it, without building a client.
+        A disposition is the Content-Disposition that the object comes with.
         """
-        signed_at = int((time.time() if now is None else now) // SIGNING_WINDOW_SECONDS * SIGNING_WINDOW_SECONDS)
-        at = datetime.fromtimestamp(signed_at, UTC)
-        day, stamp = at.strftime("%Y%m%d"), at.strftime("%Y%m%dT%H%M%SZ")
-        url = self.url(key)
-        parts = urlsplit(url)
-        scope = f"{day}/{self._settings.region}/s3/aws4_request"
-        query = (
-            "X-Amz-Algorithm=AWS4-HMAC-SHA256"
-            f"&X-Amz-Credential={quote(f'{self._settings.access_key}/{scope}', safe='')}"
-            f"&X-Amz-Date={stamp}&X-Amz-Expires={SIGNED_URL_SECONDS}&X-Amz-SignedHeaders=host"
-        )
-        request = f"GET\n{parts.path}\n{query}\nhost:{parts.netloc}\n\nhost\nUNSIGNED-PAYLOAD"
-        to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
-        signing_key = _signing_key(self._settings.secret_key, day, self._settings.region)
-        signature = hmac.new(signing_key, to_sign.encode(), hashlib.sha256).hexdigest()
-        return f"{url}?{query}&X-Amz-Signature={signature}", datetime.fromtimestamp(signed_at + SIGNED_URL_SECONDS, UTC)
+        number = (time.time() if now is None else now) // SIGNING_WINDOW_SECONDS
+        window = self._window
+        if window is None or window.number != number:
+            window = self._window = _SigningWindow.of(number, self._settings)
+        path = f"{window.path}/{key if _PLAIN.fullmatch(key) else quote(key, safe='/~')}"
+        asked = f"response-content-disposition={quote(disposition, safe='')}" if disposition else ""
+        # What is signed is sorted, where upper case comes first; in the URL botocore puts it in front.
+        signed = f"{window.query}&{asked}" if asked else window.query
+        query = f"{asked}&{window.query}" if asked else window.query
+        request = hashlib.sha256(f"GET\n{path}\n{signed}\n{window.headers}".encode()).hexdigest()
+        # HMAC (RFC 2104), spelt out: a page has hundreds of links, and the module hmac takes twice the time.
+        inner = hashlib.sha256(window.inner + request.encode()).digest()
+        signature = hashlib.sha256(window.outer + inner).hexdigest()
+        return f"{window.origin}{path}?{query}&X-Amz-Signature={signature}", window.ends
 
     def _call(self, operation: str, **arguments: object) -> Any:
+        with self._blaming():
+            return getattr(self._s3(), operation)(Bucket=self._settings.bucket, **arguments)
+
+    @contextmanager
+    def _blaming(self) -> Generator[None]:
         # Late: reading the record needs no boto3, whose import alone costs more than a whole read.
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
         try:
-            return getattr(self._s3(), operation)(Bucket=self._settings.bucket, **arguments)
+            yield
         except ClientError as error:
             code = str(cast("Any", error.response).get("Error", {}).get("Code", ""))
-            blamed = _BLAME.get(code, f"the object store answered {code}")
+            if code == "NoSuchKey":
+                raise FileNotFoundError(f"there is no such object in the bucket {self._settings.bucket}") from None
+            blamed = _BLAME.get(code, f"DO_SPACES_ENDPOINT: {self._settings.endpoint} answered {code or 'no S3 error'}")
             raise SceneFailure("storage_failed", f"{blamed} (bucket {self._settings.bucket})") from None
-        except BotoCoreError as error:
+        # Where everything is redirected, botocore asks for the bucket's region again and again.
+        except (BotoCoreError, RecursionError) as error:
             where = f"DO_SPACES_ENDPOINT or DO_SPACES_REGION: {self._settings.endpoint} cannot be used"
             raise SceneFailure("storage_failed", f"{where}: {type(error).__name__}") from None
 
@@ -198,12 +243,45 @@ def key_of(url: str, generation_id: str) -> str | None:
     A caller may write any URL into its own row; only the keys of that row's generation are ever signed for it.
     """
     match = _KEY.match(url)
-    return match[1] if match and match[1].split("/")[1] == generation_id else None
+    return match[1] if match and match[2] == generation_id else None
 
 
-@cache
-def _signing_key(secret_key: str, day: str, region: str) -> bytes:
-    key = f"AWS4{secret_key}".encode()
-    for part in (day, region, "s3", "aws4_request"):
-        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
-    return key
+@dataclass(frozen=True)
+class _SigningWindow:
+    """What the links signed within one window have in common; inner and outer are HMAC's, and as secret as the key."""
+
+    number: float
+    origin: str
+    path: str
+    query: str
+    headers: str
+    inner: bytes = field(repr=False)
+    outer: bytes = field(repr=False)
+    ends: datetime
+
+    @classmethod
+    def of(cls, number: float, settings: SpacesSettings) -> Self:
+        """The window of this number since 1970."""
+        at = datetime.fromtimestamp(number * SIGNING_WINDOW_SECONDS, UTC)
+        day, stamp = at.strftime("%Y%m%d"), at.strftime("%Y%m%dT%H%M%SZ")
+        scope = f"{day}/{settings.region}/s3/aws4_request"
+        base = urlsplit(settings.base_url)
+        query = (
+            "X-Amz-Algorithm=AWS4-HMAC-SHA256"
+            f"&X-Amz-Credential={quote(f'{settings.access_key}/{scope}', safe='')}"
+            f"&X-Amz-Date={stamp}&X-Amz-Expires={SIGNED_URL_SECONDS}&X-Amz-SignedHeaders=host"
+        )
+        key = f"AWS4{settings.secret_key}".encode()
+        for part in (day, settings.region, "s3", "aws4_request"):
+            key = hmac.digest(key, part.encode(), "sha256")
+        block = key.ljust(hashlib.sha256().block_size, b"\0")
+        return cls(
+            number,
+            f"{base.scheme}://{base.netloc}",
+            base.path,
+            query,
+            f"host:{base.netloc}\n\nhost\nUNSIGNED-PAYLOAD",
+            bytes(byte ^ 0x36 for byte in block) + f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n".encode(),
+            bytes(byte ^ 0x5C for byte in block),
+            at + timedelta(seconds=SIGNED_URL_SECONDS),
+        )

@@ -1,56 +1,82 @@
-"""Records as HTTP shows them: links signed, pages cut to what a platform carries, cursors to go on from there."""
+"""Records as HTTP shows them: links signed, and what is too large to be carried left out and linked."""
 
-import base64
-import hashlib
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from functools import cache
-from typing import Any
-from uuid import UUID
+from functools import cache, cached_property, lru_cache
+from typing import Any, cast
 
-from generation_history import settings
-from generation_history.endpoint import to_json
-from generation_history.errors import InvalidValue
-from generation_history.models import Generation, Scene
-from generation_history.object_store import ObjectStore, key_of
+from generation_history import settings, wire
+from generation_history.archives import Archive
+from generation_history.file_names import archive_name, attachment
+from generation_history.models import Generation, Scene, Variant
+from generation_history.object_store import SIGNING_WINDOW_SECONDS, ObjectStore, key_of
 
-#: The platform carries 1 MB; a page stays below it and is cut between items.
-MAX_PAGE_BYTES = 900_000
-#: What is around the items of a page: at most this.
-ENVELOPE_BYTES = 1_000
+#: A page asked for again within the signing window costs no signing; these take some megabytes.
+LINKS_KEPT = 10_000
+#: With what is around it in its answer it is carried.
+MAX_RECORD_BYTES = wire.MAX_BODY_BYTES - 2 * wire.AROUND_BYTES
+#: A text longer than this is cut where nothing else helps; a prompt never is.
+MOST_CHARACTERS = 5_000
 
-Position = tuple[str, str]
-
-
-def with_signed_links(generation: Generation) -> dict[str, Any]:
-    """The generation with its scenes' links signed."""
-    variants = [
-        {**variant, "scenes": [with_signed_link(scene, generation["id"]) for scene in variant.get("scenes", [])]}
-        for variant in generation.get("variants", [])
-    ]
-    return {**generation, "variants": variants}
+Shown = dict[str, Any]
 
 
-def with_signed_link(scene: Scene, generation_id: str) -> dict[str, Any]:
-    """The scene as HTTP shows it: video_url and thumbnail_url open to whoever has them, until expires_at.
+class SignedLinks:
+    """Shows records with their links signed, all at one time.
 
-    When the provider's own copy expires is provider_expires_at.
+    The settings of the store are read once, and only when there is a link to sign.
     """
-    shown: dict[str, Any] = {**scene, "expires_at": None}
-    if "expires_at" in scene:
-        shown["provider_expires_at"] = scene["expires_at"]
-    for name in ("video_url", "thumbnail_url"):
-        if link := signed_link(shown[name], generation_id):
-            shown[name], expires_at = link
-            shown["expires_at"] = expires_at.isoformat()
-    return shown
+
+    def __init__(self) -> None:
+        self._window = time.time() // SIGNING_WINDOW_SECONDS * SIGNING_WINDOW_SECONDS
+
+    def generation(self, generation: Generation) -> Shown:
+        """The generation with its scenes' links signed."""
+        return {**generation, "variants": [self.variant(variant) for variant in generation.get("variants", [])]}
+
+    def variant(self, variant: Variant) -> Shown:
+        """The variant with its scenes' links signed."""
+        generation_id = variant["generation_id"]
+        return {**variant, "scenes": [self.scene(scene, generation_id) for scene in variant.get("scenes", [])]}
+
+    def scene(self, scene: Scene, generation_id: str) -> Shown:
+        """The scene as HTTP shows it: video_url and thumbnail_url open to whoever has them, until expires_at.
+
+        When the provider's own copy expires is provider_expires_at.
+        """
+        shown: Shown = {**scene, "expires_at": None}
+        if "expires_at" in scene:
+            shown["provider_expires_at"] = scene["expires_at"]
+        for name in ("video_url", "thumbnail_url"):
+            if link := self.link(shown[name], generation_id):
+                shown[name], shown["expires_at"] = link
+        return shown
+
+    def link(self, url: str | None, generation_id: str) -> tuple[str, str] | None:
+        """A link to what a row's URL names, and when it ends; None where that is no object of the row's generation."""
+        return _signed(url, generation_id, self._store, self._window) if url and generation_id in url else None
+
+    @cached_property
+    def _store(self) -> ObjectStore:
+        return _store(settings.spaces())
 
 
-def signed_link(url: str | None, generation_id: str) -> tuple[str, datetime] | None:
-    """A link to what a row's URL names, and when it ends; None where that is no object of the row's generation."""
+def download_link(url: str | None, generation_id: str, disposition: str) -> tuple[str, str] | None:
+    """A link that has a browser keep what a row's URL names, and when it ends; None as SignedLinks.link."""
     key = key_of(url, generation_id) if url else None
-    return _store(settings.spaces()).signed_url(key) if key else None
+    if key is None:
+        return None
+    signed, ends = _store(settings.spaces()).signed_url(key, disposition=disposition)
+    return signed, _iso(ends)
+
+
+def archive_link(archive: Archive) -> tuple[str, datetime]:
+    """A link that downloads an archive that is ready, and when it ends: not later than the archive itself."""
+    disposition = attachment(archive_name(archive["source_video_url"]))
+    url, expires_at = _store(settings.spaces()).signed_url(archive["key"], disposition=disposition)
+    kept_until = archive["expires_at"]
+    return url, min(expires_at, datetime.fromisoformat(kept_until)) if kept_until else expires_at
 
 
 @cache
@@ -58,61 +84,82 @@ def _store(spaces: settings.SpacesSettings) -> ObjectStore:
     return ObjectStore(spaces)
 
 
-def page(
-    name: str,
-    generations: Sequence[Generation],
-    show: Callable[[Generation], Mapping[str, Any]],
-    *,
-    limit: int,
-    offset: int | None,
-    filters: Mapping[str, Any],
-) -> dict[str, Any]:
-    """A page of what limit + 1 generations show: the items under name, their count, and where to go on.
+@lru_cache(LINKS_KEPT)
+def _signed(url: str, generation_id: str, store: ObjectStore, now: float) -> tuple[str, str] | None:
+    key = key_of(url, generation_id)
+    if key is None:
+        return None
+    signed, ends = store.signed_url(key, now=now)
+    return signed, _iso(ends)
 
-    next_cursor and next_offset name the first generation left out, null at the end. Without an offset (a caller that
-    follows cursors) next_offset is null.
+
+#: All links of a window end at the same time.
+_iso = lru_cache(maxsize=2)(datetime.isoformat)
+
+
+# ---------------------------------------------------------------- what is too large
+
+
+def first_that_fits(record: Shown, *smaller: Callable[[Shown], Shown]) -> Shown:
+    """The record, or else the first of these smaller ones of it, that the platform carries.
+
+    Where none does, the last one's texts are cut, which always does: no row makes a list or itself unreadable.
     """
-    items = list(_that_fit(show(generation) for generation in generations[:limit]))
-    more = len(items) < len(generations)
-    last = generations[len(items) - 1] if items else None
+    shown = record
+    for reduced in smaller:
+        if wire.fits(wire.to_json(shown), MAX_RECORD_BYTES):
+            return shown
+        shown = reduced(record)
+    fits = wire.fits(wire.to_json(shown), MAX_RECORD_BYTES)
+    return shown if fits else {**with_short_texts(shown), "texts_cut": True}
+
+
+def without_prompts(record: Shown) -> Shown:
+    """Its variants' scenes without prompts, which are at each variant's scenes_url."""
+
+    def of_variant(variant: Shown) -> Shown:
+        scenes = [{name: scene[name] for name in scene if name != "sora_prompt"} for scene in variant["scenes"]]
+        return {**variant, "scenes_url": _scenes_url(variant), "scenes": scenes}
+
+    return {**record, "prompts_omitted": True, "variants": [of_variant(variant) for variant in record["variants"]]}
+
+
+def without_scenes(record: Shown) -> Shown:
+    """Its variants without scenes, which are at each variant's scenes_url."""
+
+    def of_variant(variant: Shown) -> Shown:
+        return {**variant, "scenes_url": _scenes_url(variant), "scenes": []}
+
+    return {**record, "scenes_omitted": True, "variants": [of_variant(variant) for variant in record["variants"]]}
+
+
+def without_metadata(generation: Shown) -> Shown:
+    """The generation without metadata, which is at its metadata_urls, one for each kind there is."""
+    kinds: Mapping[str, Any] = generation["metadata"]
+    nothing = dict.fromkeys(kinds)
+    base = f"/history/generations/{generation['id']}/metadata"
+    links = {kind: f"{base}/{kind}" for kind, value in kinds.items() if value is not None}
     return {
-        name: items,
-        "count": len(items),
-        "next_cursor": write_cursor((last["created_at"], last["id"]), filters) if more and last else None,
-        "next_offset": offset + len(items) if more and offset is not None else None,
+        **generation,
+        "metadata_omitted": True,
+        "metadata_urls": links,
+        "metadata": nothing,
+        "generation_metadata": [{**row, **nothing} for row in generation["generation_metadata"]],
     }
 
 
-def _that_fit(items: Iterable[Mapping[str, Any]]) -> Iterable[Mapping[str, Any]]:
-    total = ENVELOPE_BYTES
-    for number, item in enumerate(items):
-        # Twice: the platform carries the page as a JSON string within JSON, its quotes escaped.
-        total += len(to_json(to_json(item)).encode())
-        if total > MAX_PAGE_BYTES and number:
-            return
-        yield item
+def with_short_texts(record: Shown) -> Shown:
+    """The record with its long texts cut, but for a prompt."""
+
+    def cut(value: Any) -> Any:
+        if isinstance(value, str):
+            return value if len(value) <= MOST_CHARACTERS else value[:MOST_CHARACTERS] + "…"
+        if isinstance(value, list):
+            return [cut(each) for each in cast("list[Any]", value)]
+        return with_short_texts(cast("Shown", value)) if isinstance(value, dict) else value
+
+    return {name: value if name == "sora_prompt" else cut(value) for name, value in record.items()}
 
 
-def write_cursor(position: Position, filters: Mapping[str, Any]) -> str:
-    """An opaque text that read_cursor turns back into the position, for the same filters only."""
-    return base64.urlsafe_b64encode(json.dumps([*position, _fingerprint(filters)]).encode()).decode().rstrip("=")
-
-
-def read_cursor(cursor: str | None, filters: Mapping[str, Any]) -> Position | None:
-    """The position that a cursor holds; InvalidValue for anything that write_cursor did not write for these filters."""
-    if cursor is None:
-        return None
-    try:
-        padded = cursor + "=" * (-len(cursor) % 4)
-        created_at, generation_id, fingerprint = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        datetime.fromisoformat(created_at)
-        UUID(generation_id)
-    except (ValueError, TypeError, AttributeError):
-        raise InvalidValue("cursor: not one that this list gave") from None
-    if fingerprint != _fingerprint(filters):
-        raise InvalidValue("cursor: it belongs to a list with other filters")
-    return created_at, generation_id
-
-
-def _fingerprint(filters: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(filters, sort_keys=True, default=str).encode()).hexdigest()[:12]
+def _scenes_url(variant: Mapping[str, Any]) -> str:
+    return f"/history/variants/{variant['id']}/scenes"

@@ -1,10 +1,14 @@
-"""Purge: what was deleted long enough ago goes for good: fenced first, then its objects, then its rows."""
+"""Purge: what was deleted long enough ago goes for good: fenced first, then its objects, then its rows.
+
+So do archives whose time is over.
+"""
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from uuid import UUID
 
+from generation_history.archive_queue import ArchiveQueue
 from generation_history.database import Database
 from generation_history.errors import SceneFailure
 from generation_history.object_store import ObjectStore
@@ -27,6 +31,8 @@ class Purge:
 
     def __init__(self, db: Database, store: ObjectStore, *, fenced_seconds: int = FENCED_SECONDS) -> None:
         self._db = db
+        # It builds nothing, so it holds no lease.
+        self._archives = ArchiveQueue(db, lease_seconds=0)
         self._store = store
         self._fenced_seconds = fenced_seconds
 
@@ -39,19 +45,10 @@ class Purge:
         self._forget()
         while time.monotonic() < deadline and self._fence():
             continue
-        purged = 0
         failed: dict[UUID, SceneFailure] = {}
-        while len(failed) < MOST_FAILURES and time.monotonic() < deadline and (due := self._due(but=failed)):
-            for generation_id in due:
-                try:
-                    purged += self._remove(generation_id, deadline)
-                except SceneFailure as failure:
-                    # The others need not wait for this one.
-                    failed[generation_id] = failure
-                    logger.error("generation %s cannot be purged: %s", generation_id, failure)  # noqa: TRY400
-                if len(failed) == MOST_FAILURES:
-                    break
-        logger.info("purged %d generations", purged)
+        purged = self._remove_all(self._due, self._remove_generation, failed, deadline)
+        archives = self._remove_all(self._due_archives, self._archives.remove, failed, deadline)
+        logger.info("purged %d generations, %d archives", purged, archives)
         for failure in failed.values():
             raise failure
         return purged
@@ -59,19 +56,49 @@ class Purge:
     def _fence(self) -> int:
         return self._db.run(None, ("select begin_purge(%(limit)s) as fenced", {"limit": BATCH}))[0]["fenced"]
 
-    def _due(self, *, but: Iterable[UUID]) -> list[UUID]:
-        query = "select id from purgeable(%(limit)s, %(fenced_seconds)s, %(but)s)"
-        due = {"limit": BATCH, "fenced_seconds": self._fenced_seconds, "but": list(but)}
-        return [row["id"] for row in self._db.run(None, (query, due))]
+    def _remove_all(
+        self,
+        find: Callable[[Iterable[UUID]], list[tuple[UUID, str]]],
+        remove_row: Callable[[UUID], bool],
+        failed: dict[UUID, SceneFailure],
+        deadline: float,
+    ) -> int:
+        """How many of what find tells are gone now, first all objects under the prefix, then the row."""
+        removed = 0
+        while len(failed) < MOST_FAILURES and time.monotonic() < deadline and (due := find(failed)):
+            for one, prefix in due:
+                try:
+                    removed += self._empty(prefix, deadline) and remove_row(one)
+                except SceneFailure as failure:
+                    # The others need not wait for this one.
+                    failed[one] = failure
+                    logger.error("%s cannot be purged: %s", prefix, failure)  # noqa: TRY400
+                if len(failed) == MOST_FAILURES:
+                    break
+        return removed
 
-    def _remove(self, generation_id: UUID, deadline: float) -> bool:
-        """Whether it is gone now, and was not before; at the deadline it stays for the next purge."""
-        for key, _ in list(self._store.keys(f"generations/{generation_id}/")):
+    def _empty(self, prefix: str, deadline: float) -> bool:
+        """Whether there is no object under the prefix now, nor an unfinished one; at the deadline there may be."""
+        for key, _ in list(self._store.keys(prefix)):
             if time.monotonic() >= deadline:
                 return False
             self._store.delete(key)
+        for key, upload_id, _ in list(self._store.unfinished_uploads(prefix)):
+            self._store.abort_upload(key, upload_id)
+        return True
+
+    def _due(self, but: Iterable[UUID]) -> list[tuple[UUID, str]]:
+        query = "select id from purgeable(%(limit)s, %(fenced_seconds)s, %(but)s)"
+        due = {"limit": BATCH, "fenced_seconds": self._fenced_seconds, "but": list(but)}
+        return [(row["id"], f"generations/{row['id']}/") for row in self._db.run(None, (query, due))]
+
+    def _remove_generation(self, generation_id: UUID) -> bool:
+        """Whether it is gone now, and was not before."""
         purge = "select purge_generation(%(id)s) as gone"
         return self._db.run(None, (purge, {"id": generation_id}))[0]["gone"]
+
+    def _due_archives(self, but: Iterable[UUID]) -> list[tuple[UUID, str]]:
+        return self._archives.removable(BATCH, but=but)
 
     def _forget(self) -> None:
         """What was kept to tell a repeat, or to count, is of no use any more; the purge is seen to run."""

@@ -6,6 +6,7 @@ DigitalOcean's deployer refuses empty variables.
 """
 
 import os
+import re
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 from urllib.parse import urlsplit
@@ -14,7 +15,7 @@ from uuid import UUID
 from generation_history.errors import NotConfigured
 from generation_history.ids import as_uuid
 
-Access = Literal["jwt", "single-owner"]
+Access = Literal["jwt", "api-key", "single-owner"]
 
 
 def _optional(name: str) -> str | None:
@@ -51,6 +52,20 @@ def _url(name: str, value: str) -> str:
     # As clients write a host into their requests, because it is signed with them.
     host = parts.netloc.lower().removesuffix(":80" if parts.scheme == "http" else ":443")
     return f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
+
+
+def _secure_url(name: str, value: str) -> str:
+    parts = urlsplit(_url(name, value))
+    if parts.scheme != "https" and parts.hostname not in {"localhost", "127.0.0.1", "::1"}:
+        raise NotConfigured(f"{name} must be an https URL: what comes over http may be anyone's")
+    return value
+
+
+def _bucket(name: str, value: str) -> str:
+    # Part of a host name, or of a path: the store's own complaint about another would blame either.
+    if not re.fullmatch("[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", value):
+        raise NotConfigured(f"{name} must have 3 to 63 lower-case letters, digits, dots or hyphens")
+    return value
 
 
 def _database_url(name: str, login: str) -> str:
@@ -105,13 +120,26 @@ def owner_id() -> UUID:
 
 
 @dataclass(frozen=True)
-class AccessSettings:
-    """Who may call: by token (jwt), or anyone as the one owner (single-owner)."""
+class JwtSettings:
+    """How a token is proven: by the shared secret (HS256), or by the keys that a URL publishes (RS256, ES256)."""
 
-    mode: Access
-    jwt_secret: str = field(default="", repr=False)
-    jwt_issuer: str | None = None
-    jwt_audience: str | None = None
+    secret: str = field(default="", repr=False)
+    jwks_url: str | None = None
+    issuer: str | None = None
+    audience: str | None = None
+
+
+@dataclass(frozen=True)
+class AccessSettings:
+    """Who may call: whoever has a token, an API key, or either; without any of them anyone, as the one owner."""
+
+    jwt: JwtSettings | None = None
+    api_keys: bool = False
+
+    @property
+    def single_owner(self) -> bool:
+        """Whether nobody needs to show anything."""
+        return self.jwt is None and not self.api_keys
 
 
 #: HS256 needs a key as long as its hash (RFC 7518, 3.2).
@@ -120,15 +148,39 @@ MIN_JWT_SECRET_BYTES = 32
 
 def access() -> AccessSettings:
     """How callers are told apart; unset is an error, so nothing opens by accident."""
-    mode = _required("HISTORY_ACCESS", f"one of {', '.join(get_args(Access))}")
-    if mode == "single-owner":
-        return AccessSettings("single-owner")
-    if mode != "jwt":
-        raise NotConfigured(f"HISTORY_ACCESS must be one of {', '.join(get_args(Access))}")
-    secret = _required("HISTORY_JWT_SECRET", "the secret that tokens are signed with (HS256)")
-    if len(secret.encode()) < MIN_JWT_SECRET_BYTES:
-        raise NotConfigured(f"HISTORY_JWT_SECRET must be at least {MIN_JWT_SECRET_BYTES} bytes long")
-    return AccessSettings("jwt", secret, _optional("HISTORY_JWT_ISSUER"), _optional("HISTORY_JWT_AUDIENCE"))
+    ways = _required("HISTORY_ACCESS", f"one of {', '.join(get_args(Access))}").split()
+    if not set(ways) <= set(get_args(Access)) or ("single-owner" in ways and len(ways) > 1):
+        raise NotConfigured(f"HISTORY_ACCESS must be one of {', '.join(get_args(Access))}, or jwt and api-key")
+    return AccessSettings(_jwt() if "jwt" in ways else None, api_keys="api-key" in ways)
+
+
+def _jwt() -> JwtSettings:
+    issuer, audience = _optional("HISTORY_JWT_ISSUER"), _optional("HISTORY_JWT_AUDIENCE")
+    url = _optional("HISTORY_JWKS_URL")
+    if url is None:
+        secret = _required("HISTORY_JWT_SECRET", "the secret that tokens are signed with (HS256)")
+        if len(secret.encode()) < MIN_JWT_SECRET_BYTES:
+            raise NotConfigured(f"HISTORY_JWT_SECRET must be at least {MIN_JWT_SECRET_BYTES} bytes long")
+        return JwtSettings(secret, issuer=issuer, audience=audience)
+    if _optional("HISTORY_JWT_SECRET"):
+        raise NotConfigured("HISTORY_JWKS_URL and HISTORY_JWT_SECRET are both set: tokens are proven by one of them")
+    # Whoever publishes keys signs for others as well.
+    why = "tokens proven by HISTORY_JWKS_URL must be ours"
+    return JwtSettings(
+        jwks_url=_secure_url("HISTORY_JWKS_URL", url),
+        issuer=_required("HISTORY_JWT_ISSUER", why),
+        audience=_required("HISTORY_JWT_AUDIENCE", why),
+    )
+
+
+def cors_origins() -> frozenset[str]:
+    """The origins whose pages may read the answers; none unless they are named one by one."""
+    origins = (_optional("HISTORY_CORS_ORIGINS") or "").split()
+    for origin in origins:
+        # As a browser writes it: whatever else there is would never match.
+        if "*" in origin or origin != _url("HISTORY_CORS_ORIGINS", origin) or origin.count("/") != len("//"):
+            raise NotConfigured("HISTORY_CORS_ORIGINS must be exact origins like https://app.example; * is none")
+    return frozenset(origins)
 
 
 @dataclass(frozen=True)
@@ -157,7 +209,7 @@ def spaces() -> SpacesSettings:
     digitalocean = f"https://{region}.digitaloceanspaces.com"
     endpoint = _url("DO_SPACES_ENDPOINT", _optional("DO_SPACES_ENDPOINT") or digitalocean)
     return SpacesSettings(
-        bucket=_optional("DO_SPACES_BUCKET") or "soraking-videos",
+        bucket=_bucket("DO_SPACES_BUCKET", _optional("DO_SPACES_BUCKET") or "soraking-videos"),
         region=region,
         endpoint=endpoint,
         access_key=_required("DO_SPACES_ACCESS_KEY", "the id of the key to the Spaces bucket"),

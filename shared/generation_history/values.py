@@ -1,8 +1,11 @@
 """What may be recorded: each value's type, and the limits that no constraint of a column names."""
 
-from typing import Annotated, Any
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, time
+from typing import Annotated, Any, cast
+from uuid import UUID
 
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on only
 
 from generation_history.errors import InvalidValue
@@ -18,6 +21,64 @@ def _storable(text: str) -> str:
     return text
 
 
+def _as_whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+#: Beside an int of a strict model: to JSON, 8.0 is the integer 8, while true and "8" are none.
+JSON_INTEGER = BeforeValidator(_as_whole)
+
+
+def _moment(value: object, *, of_day: time) -> datetime:
+    """The time meant by a time with its zone, or by a day: that of_day, UTC."""
+    try:
+        if isinstance(value, str):
+            value = date.fromisoformat(value) if len(value) == len("2026-11-01") else datetime.fromisoformat(value)
+    except ValueError:
+        pass
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return value
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return datetime.combine(value, of_day, UTC)
+    raise ValueError("it must be a day like 2026-11-01, or a time with its zone like 2026-11-01T12:00:00Z")
+
+
+def _earliest(value: object) -> datetime:
+    return _moment(value, of_day=time.min)
+
+
+def _latest(value: object) -> datetime:
+    return _moment(value, of_day=time.max)
+
+
+def _names_a_job(video_id: str) -> str:
+    if video_id in {"", ".", ".."}:
+        # In a URL these name no job, but what is around it.
+        raise ValueError("no provider job has such an id")
+    return video_id
+
+
+def shallow(value: Any) -> Any:
+    """The value, which is nested at most MAX_DEPTH deep: whatever is kept must be readable again."""
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise ValueError(f"it is nested deeper than {MAX_DEPTH}")
+        level = [child for item in level for child in _children(item)]
+    return value
+
+
+def _children(item: Any) -> Iterable[Any]:
+    if isinstance(item, Mapping):
+        return cast("Mapping[Any, Any]", item).values()
+    return cast("Iterable[Any]", item) if isinstance(item, (list, tuple)) else ()
+
+
+#: Deeper than any pipeline's JSON, and less deep than what Python's encoder gives up on.
+MAX_DEPTH = 100
+
+Json = Annotated[Any, AfterValidator(shallow)]
 Text = Annotated[str, AfterValidator(_storable)]
 ShortText = Annotated[Text, Field(max_length=50)]
 Count = Annotated[int, Field(ge=0, lt=2**31)]
@@ -43,7 +104,7 @@ class _Values(TypedDict, total=False):
     model: Text
     size: Text
     seconds: Count
-    sora_video_id: Annotated[Text, Field(max_length=1000)]
+    sora_video_id: Annotated[Text, Field(max_length=1000), AfterValidator(_names_a_job)]
     sora_status: ShortText
     video_url: Text
     thumbnail_url: Text
@@ -52,6 +113,11 @@ class _Values(TypedDict, total=False):
     file_size: Annotated[int, Field(ge=0, lt=2**63)]
     limit: Annotated[int, Field(ge=0, lt=2**31)]
     offset: Annotated[int, Field(ge=0, lt=2**63)]
+    statuses: list[Text]
+    created_from: Annotated[datetime, BeforeValidator(_earliest)]
+    created_to: Annotated[datetime, BeforeValidator(_latest)]
+    q: Annotated[Text, Field(min_length=3)]
+    after: tuple[Annotated[datetime, BeforeValidator(_earliest)], UUID]
 
 
 _VALUES = TypeAdapter(_Values)

@@ -2,13 +2,14 @@
 
 import base64
 import logging
-import threading
 import urllib.request
-from contextvars import copy_context
+from contextlib import suppress
+from functools import partial
 from typing import Any, cast
 
 from generation_history import settings
 from generation_history.errors import NotConfigured
+from generation_history.outbound import NoRedirects, within
 from generation_history.settings import WakeSettings
 
 logger = logging.getLogger(__name__)
@@ -24,10 +25,8 @@ def wake_poller() -> None:
         logger.error("the poller cannot be woken: %s", error)  # noqa: TRY400
         return
     if configured.url or configured.lambda_name:
-        # A thread, because no library's time limits hold for looking a name up, or for an answer that comes by drops.
-        calling = threading.Thread(target=copy_context().run, args=(_call, configured), daemon=True)
-        calling.start()
-        calling.join(TIMEOUT_SECONDS)
+        with suppress(TimeoutError):
+            within(TIMEOUT_SECONDS, partial(_call, configured))
 
 
 def _call(configured: WakeSettings) -> None:
@@ -40,11 +39,6 @@ def _call(configured: WakeSettings) -> None:
         logger.warning("the poller could not be woken: %s", type(error).__name__)
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        """Nothing: the key goes to no other host."""
-
-
 def _call_action(configured: WakeSettings) -> None:
     """DigitalOcean's REST call of another function, which answers 202 at once."""
     token = base64.b64encode(configured.key.encode()).decode()
@@ -54,7 +48,7 @@ def _call_action(configured: WakeSettings) -> None:
         headers={"Authorization": f"Basic {token}", "Content-Type": "application/json"},
         method="POST",
     )
-    with urllib.request.build_opener(_NoRedirects).open(request, timeout=TIMEOUT_SECONDS):
+    with urllib.request.build_opener(NoRedirects).open(request, timeout=TIMEOUT_SECONDS):
         return
 
 

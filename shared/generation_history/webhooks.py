@@ -3,9 +3,11 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
+from pydantic import ConfigDict, Field, with_config
 from standardwebhooks import Webhook
+from typing_extensions import TypedDict
 
 from generation_history.errors import InvalidValue, NotAuthenticated, NotConfigured, TooLarge
 
@@ -15,6 +17,24 @@ MAX_DELIVERY_BYTES = 64 * 1024
 MAX_ID_LENGTH = 1000
 #: Each is tried, as a sender does while its key is rotated.
 MAX_SIGNATURES = 10
+
+
+ShortText = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH)]
+
+
+@with_config(ConfigDict(extra="allow"))
+class DeliverySubject(TypedDict):
+    """The provider's job that a delivery is about."""
+
+    id: ShortText
+
+
+@with_config(ConfigDict(extra="allow"))
+class DeliveryBody(TypedDict):
+    """What is read of a delivery's body."""
+
+    type: ShortText
+    data: DeliverySubject
 
 
 @dataclass(frozen=True)

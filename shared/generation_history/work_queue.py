@@ -5,16 +5,17 @@ that it is the leaseholder's or nobody's; LeaseLost means that nothing was writt
 """
 
 import random
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Final, LiteralString
+from typing import Any, Final, LiteralString, cast
 from urllib.parse import urlsplit
 from uuid import UUID
 
 from generation_history.database import Database, Row, Statement
 from generation_history.ids import uuid7
-from generation_history.models import FailureCode, ProviderState, Status, Step, VideoMetadata
+from generation_history.models import FailureCode, Health, ProviderState, Status, Step, VideoMetadata
 from generation_history.providers import VideoJob, VideoRequest
 from generation_history.settings import Limits
 from generation_history.webhooks import Delivery
@@ -70,6 +71,7 @@ class Job:
     prompt: str
     sora_video_id: str | None
     provider_base_url: str | None
+    bound_to: str | None
     model: str | None
     size: str | None
     seconds: int | None
@@ -127,6 +129,7 @@ class WorkQueue:
         query = """
             select v.generation_id, v.variant_type, s.scene_number, s.attempt, s.status, s.sora_prompt as prompt,
                 s.sora_video_id, s.provider_base_url, s.model, s.size, s.seconds,
+                case when a.sora_video_id = s.sora_video_id then a.provider_base_url end as bound_to,
                 coalesce(s.expires_at < now(), false) as expired,
                 coalesce(extract(epoch from now() - a.accepted_at)::float, 0) as age_seconds,
                 a.intended_at, coalesce(extract(epoch from now() - a.intended_at)::float, 0) as intended_seconds_ago
@@ -156,6 +159,20 @@ class WorkQueue:
         """The number of generations failed now because nobody touched them for a day and nothing is due for them."""
         return self._db.run(None, ("select abandon_untouched(%(limit)s) as found", {"limit": limit}))[0]["found"]
 
+    def fold_stats(self, *, seconds: float, batch: int = 10_000) -> int:
+        """The number of changes that are folded into the statistics now.
+
+        Stops when none is left, when somebody else is folding, or when the time is up.
+        """
+        until = time.monotonic() + seconds
+        folded = 0
+        while time.monotonic() < until:
+            done = self._db.run(None, ("select fold_stats(%(limit)s) as folded", {"limit": batch}))[0]["folded"]
+            folded += done
+            if done < batch:
+                break
+        return folded
+
     # ------------------------------------------------------------ submitting
 
     def intend(
@@ -168,7 +185,8 @@ class WorkQueue:
         """
         admit = """
             select admit_submission(%(owner_id)s, cost_of(%(host)s, %(model)s, %(size)s, %(seconds)s),
-                %(most_running)s::integer, %(most_per_minute)s::integer, %(usd_per_owner_and_day)s::numeric)
+                %(most_running)s::integer, %(most_per_minute)s::integer, %(usd_per_owner_and_day)s::numeric,
+                %(scene_id)s, %(lease_token)s)
         """
         attempt = """
             insert into attempts
@@ -182,8 +200,10 @@ class WorkQueue:
                     model = excluded.model, size = excluded.size, seconds = excluded.seconds, cost = excluded.cost
         """
         post = """
-            insert into posts (scene_id, attempt, owner_id, cost)
-            values (%(scene_id)s, %(attempt)s, %(owner_id)s, cost_of(%(host)s, %(model)s, %(size)s, %(seconds)s))
+            insert into posts (lease_token, scene_id, attempt, owner_id, cost)
+            values (%(lease_token)s, %(scene_id)s, %(attempt)s, %(owner_id)s,
+                cost_of(%(host)s, %(model)s, %(size)s, %(seconds)s))
+            on conflict do nothing
         """
         scene = """
             update scenes set provider = %(provider)s, provider_base_url = %(base_url)s, model = %(model)s,
@@ -228,7 +248,7 @@ class WorkQueue:
             _CANCEL_IF_OVER,
             roll_up=True,
             attempt=job.attempt,
-            reason=_recordable(reason),
+            reason=recordable(reason),
             wait=_jittered(seconds),
         )
 
@@ -261,8 +281,8 @@ class WorkQueue:
             _CANCEL_IF_OVER,
             roll_up=True,
             attempt=job.attempt,
-            reason=_recordable(reason),
-            wait=_wait(job.failures + 1, retry_after),
+            reason=recordable(reason),
+            wait=backoff(job.failures + 1, retry_after),
         )
 
     def accept(self, job: Job, video: VideoJob, *, adopted: bool = False) -> None:
@@ -312,6 +332,29 @@ class WorkQueue:
         return [video for video in videos if video.id not in taken]
 
     # ------------------------------------------------------------ observing
+
+    def bind(self, job: Job, *, provider: str, base_url: str) -> None:
+        """The provider job that the scene names is at this server, and the scene's alone: else a Conflict."""
+        self._write(
+            job,
+            """
+            insert into attempts
+                (id, scene_id, owner_id, attempt, outcome, provider, provider_base_url, sora_video_id, accepted_at)
+            values (%(id)s, %(scene_id)s, %(owner_id)s, %(attempt)s, 'accepted', %(provider)s, %(base_url)s,
+                %(video_id)s, now())
+            on conflict on constraint attempts_scene_id_attempt_key
+                do update set sora_video_id = excluded.sora_video_id, provider = excluded.provider,
+                    provider_base_url = excluded.provider_base_url
+            """,
+            """
+            update scenes set provider = %(provider)s, provider_base_url = %(base_url)s where id = %(scene_id)s
+            """,
+            id=uuid7(),
+            attempt=job.attempt,
+            provider=provider,
+            base_url=base_url,
+            video_id=job.sora_video_id,
+        )
 
     def observed(self, job: Job, video: VideoJob, *, step: Step) -> None:
         """What the provider said is kept; a finished job goes on to "store" under the same lease, others wait."""
@@ -370,8 +413,8 @@ class WorkQueue:
             where scene_id = %(scene_id)s
             """,
             failures=failures,
-            reason=_recordable(reason),
-            wait=_wait(failures, retry_after),
+            reason=recordable(reason),
+            wait=backoff(failures, retry_after),
         )
 
     def deliver(self, delivery: Delivery) -> bool:
@@ -413,14 +456,14 @@ class WorkQueue:
                         or not exists (select from jobs where step in ('submit', 'find')))
             returning 1
         """
-        said = {"base_url": base_url, "state": state, "reason": None if reason is None else _recordable(reason)}
+        said = {"base_url": base_url, "state": state, "reason": None if reason is None else recordable(reason)}
         return bool(self._db.run(None, (note, said | {"took_a_post": took_a_post})))
 
     def forget_providers(self, *, but: Sequence[str]) -> None:
         """Nothing is said any more of servers that are not asked any more."""
         self._db.run(None, ("delete from provider_states where base_url <> all (%(but)s)", {"but": list(but)}))
 
-    def health(self) -> dict[str, Any]:
+    def health(self) -> Health:
         """What there is to do and how it goes, over all owners, as GET /ops/health shows it."""
         query = """
             select
@@ -444,7 +487,7 @@ class WorkQueue:
                     'since', since, 'seconds', extract(epoch from now() - since)::float) order by base_url), '[]')
                     from provider_states) as providers
         """
-        return self._db.run(None, (query, {"stuck": STUCK_FAILURES}))[0]
+        return cast("Health", self._db.run(None, (query, {"stuck": STUCK_FAILURES}))[0])
 
     # ------------------------------------------------------------ finishing
 
@@ -496,7 +539,7 @@ class WorkQueue:
             roll_up=True,
             attempt=job.attempt,
             code=code,
-            reason=_recordable(reason),
+            reason=recordable(reason),
         )
 
     def drop(self, job: Job) -> None:
@@ -531,7 +574,7 @@ def poll_interval(age_seconds: float) -> float:
     return _jittered(min(30.0, max(1.0, age_seconds / 5)))
 
 
-def _wait(failures: int, retry_after: float | None) -> float:
+def backoff(failures: int, retry_after: float | None = None) -> float:
     """Seconds until a step is tried again after so many failures in a row."""
     return _jittered(max(min(LONGEST_BACKOFF_SECONDS, 2.0 ** min(failures, 20)), retry_after or 0))
 
@@ -541,6 +584,6 @@ def _jittered(seconds: float) -> float:
     return seconds * random.uniform(1, 1.25)  # noqa: S311 - no secret
 
 
-def _recordable(reason: str) -> str:
+def recordable(reason: str) -> str:
     """The reason as text that the database takes, and not too long: an unexpected error may say anything."""
     return reason[:2000].replace("\0", "").encode(errors="replace").decode()

@@ -13,6 +13,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_r
 
 from generation_history import database, logs, settings
 from generation_history.errors import (
+    Conflict,
     Held,
     HistoryError,
     JobGone,
@@ -59,6 +60,8 @@ STORE_SECONDS = 120.0
 SHORTEST_STEP_SECONDS = 150.0
 #: A job past its deadline at which so many workers died in a row is given up without another try.
 MOST_DEATHS = 5
+#: What a run gives to the statistics before it works.
+FOLD_SECONDS = 5.0
 
 
 class Worker:
@@ -112,6 +115,7 @@ class Worker:
             self._queue.hold_due("SORA_SUBMITTING is off")
         if abandoned := self._queue.abandon_untouched():
             logger.warning("%d generations failed as abandoned", abandoned)
+        self._fold_stats()
         extended_at = time.monotonic()
         done = 0
         while self._claim(deadline) or self._running:
@@ -123,6 +127,13 @@ class Worker:
                 extended_at = time.monotonic()
                 self._extend_leases()
         return done
+
+    def _fold_stats(self) -> None:
+        """What is not folded now is summed by every read, and folded by a later run: no work is lost over it."""
+        try:
+            self._queue.fold_stats(seconds=FOLD_SECONDS)
+        except HistoryError:
+            logger.exception("the statistics could not be folded")
 
     def _claim(self, deadline: float) -> bool:
         free = self._concurrency - len(self._running)
@@ -176,6 +187,8 @@ class Worker:
             said = f", the last error before: {job.last_error}" if job.last_error else ""
             self._queue.give_up(job, _LATE[step], f"{job.deaths} workers in a row died at it{said}")
             return
+        if step in {"poll", "store"} and not self._is_its_own(job):
+            return
         try:
             {"submit": self._submit, "find": self._find, "poll": self._poll, "store": self._store}[step](job)
         except NotAllowed as error:
@@ -183,6 +196,20 @@ class Worker:
             if provider := self._provider(job):
                 self._note(provider, "refused", str(error))
             self._later(job, _LATE[job.step], str(error))
+
+    def _is_its_own(self, job: Job) -> bool:
+        """Whether the provider job is this scene's alone: what a caller names is settled before it is asked about."""
+        provider = self._provider(job)
+        if provider is None or job.sora_video_id is None or job.bound_to == provider.base_url:
+            return True
+        try:
+            self._queue.bind(job, provider=provider.name, base_url=provider.base_url)
+        except LeaseLost:
+            raise
+        except Conflict as taken:
+            self._queue.give_up(job, "not_found", str(taken))
+            return False
+        return True
 
     def _wait_for_a_person(self, job: Job, code: FailureCode, reason: str) -> None:
         """The step waits for someone to see to the key, the balance or a setting."""

@@ -25,6 +25,12 @@ from tests.conftest import PROVIDER_KEY
 from tests.contract.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
+#: What the simulator's videos cost, so that every test's costs are recounted.
+PRICE = """
+    insert into prices (provider, model, size, usd_per_second, valid_from, source)
+    values ('127.0.0.1', 'sora-2', '*', 0.125, '2025-01-01', 'a test')
+"""
+LEASE_SECONDS = 3
 AT_ONCE = Timing(queue_seconds=0, render_seconds=0, expires_seconds=3600)
 
 
@@ -52,12 +58,27 @@ class Place:
         ((scene,),) = self.rows("select row_to_json(s) from scenes s")
         return scene
 
-    def start_worker(self, step: str | None = None, **environment: str) -> subprocess.Popen[bytes]:
-        """A worker in a process of its own, which kills itself right after the step, if one is given."""
+    def start_worker(
+        self,
+        step: str | None = None,
+        *,
+        clock: Path | None = None,
+        impatient: int | None = None,
+        forgetful: float | None = None,
+        **environment: str,
+    ) -> subprocess.Popen[bytes]:
+        """A worker in a process of its own, which kills itself right after the step, if one is given.
+
+        Its clock is off by what the file says; impatient, it waits only so many seconds for an answer; forgetful, it
+        does not hear the answers to a share of its transactions.
+        """
+        options = {"--die-after": step, "--impatient": impatient, "--forgetful": forgetful}
+        given = [str(word) for option in options.items() if option[1] is not None for word in option]
+        under = ["scripts.local.shifted_clock", str(clock)] if clock else []
         log = (self.folder / "workers.log").open("ab")
         with log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "tests.crash.worker_process", *([step] if step else [])],
+                [sys.executable, "-m", *under, "tests.crash.worker_process", *given],
                 cwd=ROOT,
                 env={**os.environ, **environment, "TMPDIR": str(self.folder)},
                 stdin=subprocess.DEVNULL,
@@ -79,6 +100,15 @@ class Place:
     def come_due(self) -> None:
         """As if the time had passed until the next thing is due; leases run out by themselves."""
         self.rows("update jobs set run_at = now() where lease_token is null")
+
+    def wait_until_done(self, *, seconds: float = 60) -> None:
+        """Worker processes do all there is to do, as if no time passed between one due time and the next."""
+
+        def is_done() -> bool:
+            self.come_due()
+            return self.is_idle()
+
+        eventually(is_done, seconds=seconds)
 
     def finish(self, worker: Worker) -> None:
         """The worker does all there is to do, run after run, whatever keeps one of them from working."""
@@ -105,6 +135,11 @@ class Place:
         requests.put(
             f"{self.provider_url.removesuffix('/v1')}/simulator/faults", json=plan, timeout=5
         ).raise_for_status()
+
+    def faults_happened(self) -> dict[str, list[int]]:
+        """How often each of the provider's faults did."""
+        shown = requests.get(f"{self.provider_url.removesuffix('/v1')}/simulator/faults", timeout=5).json()
+        return {place: [fault["happened"] for fault in faults] for place, faults in shown.items()}
 
     def proof(self) -> Proof:
         """The proof, which must hold."""
@@ -139,8 +174,9 @@ def place(db, bucket, owner: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("OPENAI_API_KEY", PROVIDER_KEY)
     monkeypatch.setenv("SORA_SIZE", "160x288")
     monkeypatch.setenv("SORA_SECONDS", "1")
-    monkeypatch.setenv("WORKER_LEASE_SECONDS", "3")
+    monkeypatch.setenv("WORKER_LEASE_SECONDS", str(LEASE_SECONDS))
     monkeypatch.setenv("WORKER_FIND_SECONDS", "2")
+    db.rows(PRICE)
     with simulator(tmp_path / "sora", api_key=PROVIDER_KEY, timing=AT_ONCE) as base_url:
         monkeypatch.setenv("SORA_BASE_URL", base_url)
         made = Place(db.admin, db.rows, ObjectStore(bucket), base_url, tmp_path)

@@ -1,114 +1,86 @@
-"""`scripts/dev --demo` is killed as a whole, at several moments, and the same command again finishes the job."""
+"""`scripts/dev --demo` is broken off at several moments, and the same command again finishes the job."""
 
-import json
 import os
-import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Self
 
 import psutil
 import pytest
 import requests
 
-ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_SECONDS = 120
+from scripts.local.simulator.jobs import Timing
+from scripts.local.simulator.server import simulator
+from tests.conftest import PROVIDER_KEY
+from tests.demo import PATIENCE_SECONDS, ROOT, Demo, has_made, has_posted, says
 
 pytestmark = pytest.mark.slow
 
-
-class Demo:
-    """One run of the command, in a folder that outlives it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.said = folder.with_suffix(".out")
-        with self.said.open("wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "scripts.local.dev", "--demo", "--once", "--folder", str(folder)],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd=ROOT,
-                env={"PATH": os.environ["PATH"]},
-            )
-
-    def output(self) -> str:
-        return self.said.read_text()
-
-    def wait_until(self, condition: Callable[["Demo"], bool]) -> None:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not condition(self):
-            assert self.process.poll() is None, self.output()
-            assert time.monotonic() < deadline, self.output()
-            time.sleep(0.01)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        if self.process.poll() is None:
-            self.kill_everything()
-
-    def kill_everything(self) -> None:
-        everyone = [*psutil.Process(self.process.pid).children(recursive=True), psutil.Process(self.process.pid)]
-        for one in everyone:
-            try:
-                one.kill()
-            except psutil.NoSuchProcess:
-                continue
-        self.process.wait(10)
-        _gone, alive = psutil.wait_procs(everyone, timeout=10)
-        assert alive == []
-
-    def posts(self) -> dict[str, int]:
-        """What the simulator counted: accepted POSTs by prompt."""
-        kept = self.folder / "kept.json"
-        port = json.loads(kept.read_text()).get("port_sora") if kept.exists() else None
-        try:
-            return requests.get(f"http://127.0.0.1:{port or 1}/simulator/posts", timeout=5).json()["posts"]
-        except requests.ConnectionError:
-            return {}
-
-
-def says(text: str) -> Callable[[Demo], bool]:
-    return lambda demo: text in demo.output()
-
-
-def has_posted(count: int) -> Callable[[Demo], bool]:
-    return lambda demo: sum(demo.posts().values()) >= count
-
-
 MOMENTS = {
+    "making the database": has_made(".postgres.new-*/cluster/base"),
+    "starting the store": has_made("spaces/*"),
+    "making the ad": says("ready after"),
     "recording": says("generation "),
     "the first POST": has_posted(1),
     "the middle of the POSTs": has_posted(7),
     "storing": says("storing"),
     "the last videos": lambda demo: demo.output().count(" stored ") >= 4,
+    "evaluating": says("in the library:"),
+    "stopping": says("to try next"),
 }
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_killed_at_any_moment_the_same_command_finishes_the_same_generation(moment: str, tmp_path: Path):
-    with Demo(tmp_path / "state") as demo:
+    with Demo(tmp_path / "state", "--once") as demo:
         demo.wait_until(MOMENTS[moment])
         demo.kill_everything()
-        begun = re.findall(r"^generation (\S+)", demo.output(), re.MULTILINE)
+        begun = demo.generations()
 
     posted: dict[str, int] = {}
-    with Demo(tmp_path / "state") as again:
+    with Demo(tmp_path / "state", "--once") as again:
         again.wait_until(lambda demo: posted.update(demo.posts()) or says("to try next")(demo))
         assert again.process.wait(PATIENCE_SECONDS) == 0, again.output()
 
-    finished = re.findall(r"^generation (\S+)", again.output(), re.MULTILINE)
-    assert begun in ([], finished)
+    assert begun in ([], again.generations())
     assert again.output().count("  completed  ") == 12
     assert sorted(posted.values()) == [1] * 12
     assert "videos 12" in again.output()
+
+
+def test_a_demo_that_came_to_its_end_is_followed_by_a_new_one(tmp_path: Path):
+    finished = []
+    for _ in range(2):
+        with Demo(tmp_path / "state", "--once") as demo:
+            assert demo.process.wait(PATIENCE_SECONDS) == 0, demo.output()
+            finished += demo.generations()
+
+    assert len(set(finished)) == 2
+    assert "generations 2, videos 24" in demo.output()
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_a_demo_that_was_interrupted_does_not_end_as_if_all_were_stored(tmp_path: Path, ending: signal.Signals):
+    with Demo(tmp_path / "state", "--once") as demo:
+        demo.wait_until(says("generation "))
+        demo.process.send_signal(ending)
+        assert demo.process.wait(PATIENCE_SECONDS) == 130, demo.output()
+
+    assert demo.output().endswith("\nstopped\n")
+    assert "Traceback" not in demo.output()
+
+
+def test_a_demo_whose_scene_failed_ends_with_the_reason(tmp_path: Path):
+    quick = Timing(queue_seconds=0, render_seconds=0, expires_seconds=3600)
+    with simulator(tmp_path / "sora", api_key=PROVIDER_KEY, timing=quick) as base_url:
+        faults = {"create": {"status": 400, "times": 1}}
+        requests.put(f"{base_url.removesuffix('/v1')}/simulator/faults", json=faults, timeout=5).raise_for_status()
+        with Demo(tmp_path / "state", "--once", SORA_BASE_URL=base_url, OPENAI_API_KEY=PROVIDER_KEY) as demo:
+            assert demo.process.wait(PATIENCE_SECONDS) == 1, demo.output()
+
+    assert demo.output().count("  completed  ") == 11
+    assert demo.output().splitlines()[-1].startswith("scripts/dev: 1 of 12 scenes have no video: submit_rejected: ")
 
 
 def test_ctrl_c_stops_all_of_it_and_a_sigkill_leaves_nothing_running(tmp_path: Path):
@@ -131,72 +103,3 @@ def test_ctrl_c_stops_all_of_it_and_a_sigkill_leaves_nothing_running(tmp_path: P
             assert process.wait(15) == (0 if ending is signal.SIGINT else -signal.SIGKILL)
             _gone, alive = psutil.wait_procs(everyone, timeout=15)
             assert alive == []
-
-
-def test_each_wrong_setting_is_one_line_that_names_it(tmp_path: Path):
-    wrong = {
-        "DATABASE_URL": "postgresql://history_api:wrong-password@127.0.0.1:1/none",
-        "SORA_BASE_URL": "http://127.0.0.1:1/v1",
-        "DO_SPACES_ENDPOINT": "http://127.0.0.1:1",
-    }
-    beside = {
-        "DATABASE_URL": {"WORKER_DATABASE_URL": wrong["DATABASE_URL"]},
-        "SORA_BASE_URL": {"OPENAI_API_KEY": "some-key"},
-        "DO_SPACES_ENDPOINT": {"DO_SPACES_ACCESS_KEY": "some-key", "DO_SPACES_SECRET_KEY": "some-secret"},
-    }
-    for setting, value in wrong.items():
-        done = subprocess.run(
-            [sys.executable, "-m", "scripts.local.dev", "--demo", "--once", "--folder", str(tmp_path / "state")],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=ROOT,
-            env={"PATH": os.environ["PATH"], setting: value, **beside[setting]},
-            timeout=PATIENCE_SECONDS,
-        )
-        assert done.returncode == 1
-        lines = done.stderr.strip().splitlines()
-        assert len(lines) == 1, done.stderr
-        assert setting in lines[0]
-        assert "wrong-password" not in done.stderr
-
-
-def test_the_demos_links_and_curl_lines_work_as_printed(tmp_path: Path):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "scripts.local.dev", "--demo", "--folder", str(tmp_path / "state")],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"]},
-    )
-    with process:
-        lines = []
-        for line in process.stdout:
-            lines.append(line.rstrip("\n"))
-            if "Ctrl-C" in line:
-                break
-        try:
-            links = [line.split()[-1] for line in lines if line.endswith("/video")]
-            assert len(links) == 12
-            for link in links:
-                answer = requests.get(link, timeout=10)
-                assert answer.headers["Content-Type"] == "video/mp4"
-                assert answer.content[4:8] == b"ftyp"
-            commands = [line.strip() for line in lines if line.startswith("  curl ")]
-            assert len(commands) == 7
-            for command in commands:
-                shown = subprocess.run(
-                    ["/bin/sh", "-c", f"{command} --fail --silent --show-error"],
-                    capture_output=True,
-                    text=True,
-                    check=False,
-                    cwd=tmp_path,
-                    timeout=30,
-                )
-                assert shown.returncode == 0, (command, shown.stderr)
-                assert "-o scene.mp4" in command or json.loads(shown.stdout)["success"] is True
-            assert (tmp_path / "scene.mp4").stat().st_size > 10_000
-        finally:
-            process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0

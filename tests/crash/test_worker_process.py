@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from generation_history.generation_manager import GenerationManager
+from tests.contract.waiting import eventually
 from tests.crash.conftest import Place
 from tests.crash.worker_process import STEPS
 
@@ -70,12 +71,22 @@ def test_a_worker_killed_after_the_row_had_nothing_left_to_do(place: Place):
     assert place.proof().completed == 1
 
 
-def test_a_video_that_was_stored_before_it_expired_is_kept_though_its_worker_died(place: Place):
+IN_THE_WAY = [
+    {"status": 404},
+    pytest.param({"status": 502}),
+]
+
+
+@pytest.mark.parametrize("fault", IN_THE_WAY, ids=["gone", "out of order"])
+def test_a_video_that_was_stored_before_it_expired_is_kept_though_its_worker_died(
+    place: Place, fault: dict[str, object]
+):
     place.record("[expire=2]")
     assert place.start_worker("the video was uploaded").wait(PATIENCE_SECONDS) == DIED, place.log()
-    place.faults(content={"status": 404})
+    place.faults(content=fault)
     place.start_worker()
-    place.wait_until_idle(seconds=PATIENCE_SECONDS)
+    eventually(lambda: place.rows("select 1 from scenes where expires_at < now()"))
+    place.wait_until_done(seconds=PATIENCE_SECONDS)
 
     assert place.proof().completed == 1
     assert place.scene()["thumbnail_url"] is not None

@@ -3,13 +3,19 @@
 The steps are wrapped from outside, here; the code that is deployed knows nothing of them.
 """
 
+import argparse
 import os
+import random
 import signal
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import psycopg
+
 from generation_history import ffmpeg
+from generation_history.archive_builder import ArchiveBuilder
+from generation_history.archive_queue import ArchiveQueue
+from generation_history.database import Database
 from generation_history.object_store import ObjectStore
 from generation_history.providers import sora
 from generation_history.providers.sora import SoraProvider
@@ -31,6 +37,10 @@ def die_after(owner: Any, name: str, *, when: Callable[..., bool] = lambda *_a, 
         return result
 
     setattr(owner, name, wrapped)
+
+
+def die_before(owner: Any, name: str) -> None:
+    setattr(owner, name, die)
 
 
 def die_in_the_download() -> None:
@@ -64,9 +74,37 @@ STEPS: dict[str, Callable[[], None]] = {
     "the thumbnail was uploaded": lambda: die_after(ObjectStore, "put", when=uploads("image/jpeg")),
     "the row": lambda: die_after(WorkQueue, "complete"),
 }
+#: Of an archive. The names of both differ.
+ARCHIVE_STEPS: dict[str, Callable[[], None]] = {
+    "the archive's claim": lambda: die_before(ArchiveBuilder, "_build"),
+    "the beginning of its upload": lambda: die_after(ObjectStore, "begin_upload"),
+    "its first part": lambda: die_after(ObjectStore, "upload_part"),
+    "half of its upload": lambda: die_after(ObjectStore, "upload_part", when=lambda *given, **_n: given[3] == 2),
+    "its upload": lambda: die_after(ObjectStore, "finish_upload"),
+    "its row": lambda: die_after(ArchiveQueue, "finish"),
+}
+
+
+def forget_answers(share: float) -> None:
+    """Of this share of all transactions nobody hears that they were done, and so they are done again."""
+    once, chance = Database._transaction, random.Random(1)
+
+    def unheard_of(self: Database, owner: Any, statements: Sequence[Any]) -> list[dict[str, Any]]:
+        rows = once(self, owner, statements)
+        if chance.random() < share:
+            raise psycopg.OperationalError("the answer was lost")
+        return rows
+
+    Database._transaction = unheard_of
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        STEPS[sys.argv[1]]()
-    poller.main()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--die-after", choices=STEPS | ARCHIVE_STEPS)
+    parser.add_argument("--forgetful", type=float, default=0.0)
+    known, others = parser.parse_known_args()
+    if known.die_after:
+        (STEPS | ARCHIVE_STEPS)[known.die_after]()
+    if known.forgetful:
+        forget_answers(known.forgetful)
+    poller.main(others)

@@ -1,5 +1,7 @@
 """Calls to the deployed functions as DigitalOcean makes them: raw events, captured once and varied by each test."""
 
+import base64
+import gzip
 import importlib
 import json
 import uuid
@@ -10,6 +12,8 @@ from typing import Any
 
 import jwt
 import pytest
+
+from tests.functions.contract import conforms
 
 #: The whole of what main() returns, as JSON: in it, the body's own quotes are escaped.
 MAX_ANSWER_BYTES = 1_000_000
@@ -34,7 +38,7 @@ class Context:
 
 
 def raw_event(
-    method: str, path: str, query: str, headers: dict[str, Any], body: str, *, base64: bool
+    method: str, path: str, query: str, headers: dict[str, Any], body: str, *, is_base64: bool
 ) -> dict[str, Any]:
     """An event of `web: raw`, as captured; only what it is about differs."""
     return {
@@ -56,7 +60,7 @@ def raw_event(
             "path": path,
             "queryString": query,
             "body": body,
-            "isBase64Encoded": base64,
+            "isBase64Encoded": is_base64,
         }
     }
 
@@ -69,7 +73,9 @@ class Answer:
     request_id: str
 
     def __post_init__(self) -> None:
-        assert set(self.returned) == {"statusCode", "headers", "body"}
+        packed = "content-encoding" in self.headers and self.returned["body"]
+        extra = {"isBase64Encoded"} if packed else set()
+        assert set(self.returned) == {"statusCode", "headers", "body"} | extra
         assert json.loads(json.dumps(self.returned, allow_nan=False)) == self.returned
         assert len(json.dumps(self.returned, ensure_ascii=False).encode()) < MAX_ANSWER_BYTES
 
@@ -81,9 +87,17 @@ class Answer:
     def headers(self) -> dict[str, str]:
         return {name.lower(): value for name, value in self.returned["headers"].items()}
 
+    @property
+    def headers_but_for_packing(self) -> dict[str, str]:
+        """The headers as they would be if the body travelled as it is, which is how DigitalOcean carries it."""
+        headers = {name: value for name, value in self.headers.items() if name not in {"vary", "content-encoding"}}
+        return headers | ({"etag": headers["etag"].replace("-gzip", "")} if "etag" in headers else {})
+
     @cached_property
     def json(self) -> dict[str, Any]:
-        return json.loads(self.returned["body"])
+        body = self.returned["body"]
+        packed = self.returned.get("isBase64Encoded")
+        return json.loads(gzip.decompress(base64.b64decode(body)) if packed else body)
 
     def refused(self, status: int, code: str) -> str:
         """The sentence of an error, which is of this status and code and has an error's shape."""
@@ -99,7 +113,11 @@ Call = Callable[..., Answer]
 
 @pytest.fixture
 def call() -> Call:
-    """Calls a function by its name (package/name outside history) and what follows it; a dict is sent as JSON."""
+    """Calls a function by its name (package/name outside history) and what follows it; a dict is sent as JSON.
+
+    Whatever a test is about, an answer that docs/openapi.json does not allow fails it; as_documented=False is for
+    errors that a test puts where they cannot come from.
+    """
 
     def run(
         function: str,
@@ -110,6 +128,7 @@ def call() -> Call:
         body: Any = "",
         headers: dict[str, Any] | None = None,
         base64: bool = False,
+        as_documented: bool = True,
     ) -> Answer:
         kind: dict[str, Any] = {} if isinstance(body, str) else {"content-type": "application/json"}
         text = body if isinstance(body, str) else json.dumps(body)
@@ -117,8 +136,11 @@ def call() -> Call:
         package = package or "history"
         main = importlib.import_module(f"{package}.{name}.__main__").main
         context = Context(f"/fn-7b9b4cbd-6e0a-4d6f-9f0e-0123456789ab/{package}/{name}")
-        event = raw_event(method, path, query, {**kind, **(headers or {})}, text, base64=base64)
-        return Answer(main(event, context), context.activation_id)
+        event = raw_event(method, path, query, {**kind, **(headers or {})}, text, is_base64=base64)
+        answer = Answer(main(event, context), context.activation_id)
+        if as_documented:
+            conforms(method, f"/{package}/{name}{path}", answer.status, answer.headers, answer.returned["body"])
+        return answer
 
     return run
 

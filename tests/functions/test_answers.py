@@ -77,6 +77,11 @@ STATS = {
     "total_videos",
     "total_bytes",
     "total_seconds",
+    "estimate_unknown",
+    "scenes_failed",
+    "success_rate",
+    "by_variant",
+    "by_day",
 }
 
 pytestmark = pytest.mark.usefixtures("db", "open_to_one")
@@ -92,7 +97,7 @@ def test_the_list_of_generations(call, generation_factory):
     answer = call("generations")
 
     assert answer.status == 200
-    assert set(answer.json) == {"success", "generations", "count", "next_cursor", "next_offset"}
+    assert set(answer.json) == {"success", "generations", "count", "total", "next_cursor", "next_offset"}
     assert (answer.json["success"], answer.json["count"]) == (True, 1)
     assert (answer.json["next_cursor"], answer.json["next_offset"]) == (None, None)
     [generation] = answer.json["generations"]
@@ -130,10 +135,11 @@ def test_the_scenes_of_a_variant(call, generation_factory):
 
     answer = call("variants", f"/{made['variants'][0]['id']}/scenes")
 
-    assert (answer.status, set(answer.json)) == (200, {"success", "scenes"})
+    assert (answer.status, set(answer.json)) == (200, {"success", "scenes", "next_after"})
     assert [scene["scene_number"] for scene in answer.json["scenes"]] == [1, 2, 3]
     assert [scene["sora_prompt"] for scene in answer.json["scenes"]] == [f"soft scene {n}" for n in (1, 2, 3)]
     assert {frozenset(scene) for scene in answer.json["scenes"]} == {frozenset(FULL_SCENE)}
+    assert answer.json["next_after"] is None
 
 
 def test_the_library_has_what_is_completed_only(call, manager, generation_factory):
@@ -144,7 +150,7 @@ def test_the_library_has_what_is_completed_only(call, manager, generation_factor
     answer = call("library")
 
     assert (answer.status, answer.json["count"]) == (200, 1)
-    assert set(answer.json) == {"success", "library", "count", "next_cursor", "next_offset"}
+    assert set(answer.json) == {"success", "library", "count", "total", "next_cursor", "next_offset"}
     [item] = answer.json["library"]
     assert set(item) == LIBRARY
     assert (item["id"], item["total_variants"], item["total_videos"]) == (done["id"], 1, 1)
@@ -158,6 +164,7 @@ def test_the_statistics(call, manager, generation_factory):
 
     assert (answer.status, set(answer.json), set(answer.json["stats"])) == (200, {"success", "stats"}, STATS)
     assert (answer.json["stats"]["total_cost"], answer.json["stats"]["completed"]) == (2.5, 1)
+    assert answer.json["stats"] == manager.get_stats()
 
 
 def test_deleting_hides_at_once(call, generation_factory):
@@ -178,6 +185,7 @@ def test_nothing_recorded_is_empty_and_no_error(call):
         "success": True,
         "library": [],
         "count": 0,
+        "total": 0,
         "next_cursor": None,
         "next_offset": None,
     }
@@ -244,11 +252,12 @@ def test_someone_elses_id_is_answered_as_one_that_does_not_exist(
 
 
 def test_someone_elses_records_are_in_no_list_and_no_sum(call, stranger, generation_factory):
+    nothing = call("stats").json["stats"]
     stranger.update_generation_status(generation_factory(1, by=stranger)["id"], "completed", None, 9)
 
     for function in ("generations", "library"):
         assert call(function).json["count"] == 0
-    assert set(call("stats").json["stats"].values()) == {0}
+    assert call("stats").json["stats"] == nothing
 
 
 def test_an_answer_is_json_that_any_client_reads(call, generation_factory):

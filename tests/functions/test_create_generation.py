@@ -62,6 +62,13 @@ def test_without_prompts_nothing_is_submitted(post, manager, db):
     assert db.rows("select 1 from jobs") == []
 
 
+def test_numbers_are_read_as_json_means_them(post, manager):
+    answer = post({"source_video_url": SOURCE, "prompts": {"soft": ["a"]}, "seconds": 8.0, "cost_estimate": 2})
+
+    generation = manager.get_generation(answer.json["generation_id"])
+    assert (generation["variants"][0]["scenes"][0]["seconds"], generation["cost_estimate"]) == (8, 2.0)
+
+
 def test_what_is_not_asked_for_is_left_to_the_settings_of_the_worker(post, manager):
     answer = post({"source_video_url": SOURCE, "prompts": {"soft": ["a"]}})
 
@@ -83,8 +90,12 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"variant_types": ["soft", "medium", "aggressive", "ultra", "soft"]}, "variant_types: "),
     ({"cost_estimate": -1}, "cost_estimate: "),
     ({"cost_estimate": 1e8}, "cost_estimate: "),
+    ({"cost_estimate": 99_999_999.995}, "cost_estimate: "),
     ({"cost_estimate": "much"}, "cost_estimate: "),
+    ({"cost_estimate": "1.2"}, "cost_estimate: "),
+    ({"cost_estimate": False}, "cost_estimate: "),
     ({"prompts": {"ultra": ["a"]}}, "the body: "),
+    ({"prompts": {"soft": ["a"]}, "variant_types": ["soft", "soft"]}, "the body: "),
     ({"prompts": {"loud": ["a"]}}, "prompts.loud"),
     ({"prompts": {"soft": []}}, "prompts.soft: "),
     ({"prompts": {"soft": [""]}}, "prompts.soft: "),
@@ -99,7 +110,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"size": "large"}, "size: "),
     ({"size": "1280x720\n"}, "size: "),
     ({"seconds": 0}, "seconds: "),
-    ({"seconds": "x"}, "seconds: "),
+    ({"seconds": "8"}, "seconds: "),
+    ({"seconds": 8.5}, "seconds: "),
+    ({"seconds": True}, "seconds: "),
     ({"model": ""}, "model: "),
     ({"owner_id": "018f0000-0000-7000-8000-000000000000"}, "owner_id: "),
     ({"submit": True}, "submit: "),

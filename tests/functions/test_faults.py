@@ -18,6 +18,7 @@ READS = [
     ("generations", ""),
     ("generations", f"/{uuid4()}"),
     ("generations", f"/{uuid4()}/variants"),
+    ("generations", f"/{uuid4()}/download"),
     ("variants", f"/{uuid4()}/scenes"),
     ("scenes", f"/{uuid4()}/video"),
     ("library", ""),
@@ -86,7 +87,26 @@ def test_an_error_of_ours_is_its_status_and_code_with_its_sentence(
     break_with(error)
 
     for function, path in READS:
-        assert call(function, path).refused(status, code) == str(error)
+        assert call(function, path, as_documented=False).refused(status, code) == str(error)
+
+
+@pytest.mark.usefixtures("open_to_one")
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.LeaseLost("another has it"),
+        errors.Held("SORA_SUBMITTING"),
+        errors.SceneFailure("storage_failed", "no bucket"),
+        errors.ProviderUnavailable("gateway.example"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_workers_own_error_is_told_to_no_caller(call, break_with, error: errors.HistoryError):
+    """The codes of an answer are a closed set."""
+    break_with(error)
+
+    for function, path in READS:
+        assert str(error) not in call(function, path).refused(500, "internal")
 
 
 @pytest.mark.usefixtures("open_to_one")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
@@ -179,3 +180,65 @@ def test_a_permanent_link_leads_nowhere_but_to_the_store(call, manager, store, g
     manager.update_scene(scene_id, video_url=own, thumbnail_url="https://other.example/", status="completed")
 
     assert call("scenes", f"/{scene_id}/thumbnail").refused(404, "not_found")
+
+
+# ---------------------------------------------------------------- to keep
+
+
+@pytest.mark.usefixtures("open_to_one")
+@pytest.mark.parametrize(
+    ("source", "plain", "name"),
+    [
+        ("https://video.example/Summer%20ad.mp4?token=x", "video.example-Summer-ad_ultra_scene-2.mp4", None),
+        ("script-only-mode", "script-only-mode_ultra_scene-2.mp4", None),
+        ("/home/me/реклама 1.mp4", "1_ultra_scene-2.mp4", "реклама-1_ultra_scene-2.mp4"),
+        ('"; filename="x.exe\r\nX-Y: z', "filename-x.exe-X-Y-z_ultra_scene-2.mp4", None),
+    ],
+)
+def test_a_video_is_downloaded_under_a_readable_name(
+    call, stored, generation_factory, get: Get, source: str, plain: str, name: str | None
+):
+    scene = stored(generation_factory(2, ["ultra"], source_video_url=source))["variants"][0]["scenes"][1]
+
+    answer = call("scenes", f"/{scene['id']}/video", query="download=1")
+    response = get(answer.headers["location"])
+
+    assert (answer.status, response.status_code, response.text) == (302, 200, f"video of {scene['id']}")
+    assert response.headers["Content-Disposition"] == (
+        f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name or plain)}"
+    )
+    assert response.headers["Content-Type"] == "video/mp4"
+
+
+@pytest.mark.usefixtures("open_to_one")
+@pytest.mark.parametrize("query", ["", "download=0", "download=false"])
+def test_a_video_is_shown_unless_it_is_to_be_kept(call, stored, generation_factory, get: Get, query: str):
+    scene = stored(generation_factory(1))["variants"][0]["scenes"][0]
+
+    response = get(call("scenes", f"/{scene['id']}/video", query=query).headers["location"])
+
+    assert response.text == f"video of {scene['id']}"
+    assert "Content-Disposition" not in response.headers
+
+
+@pytest.mark.usefixtures("open_to_one")
+def test_the_name_of_a_download_is_signed_with_it(call, stored, generation_factory, get: Get):
+    """Nobody makes our link hand out another file than it says."""
+    scene = stored(generation_factory(1))["variants"][0]["scenes"][0]
+    link = call("scenes", f"/{scene['id']}/video", query="download=1").headers["location"]
+
+    assert get(link).status_code == 200
+    for altered in (link.replace("scene-1.mp4", "scene-1.exe"), link.replace("attachment", "inline")):
+        assert altered != link
+        assert get(altered).status_code == 403
+
+
+@pytest.mark.usefixtures("open_to_one")
+def test_whether_to_keep_it_is_yes_or_no(call, stored, generation_factory):
+    scene = stored(generation_factory(1))["variants"][0]["scenes"][0]
+
+    for query in ("download=maybe", "download=", "download=2"):
+        assert (
+            call("scenes", f"/{scene['id']}/video", query=query).refused(400, "invalid_value").startswith("download: ")
+        )
+    assert call("scenes", f"/{uuid4()}/video", query="download=1").refused(404, "not_found")

@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from generation_history.errors import InvalidValue
-from generation_history.publishing import MAX_PAGE_BYTES, read_cursor, write_cursor
+from generation_history.paging import MAX_PAGE_BYTES, read_cursor, write_cursor
 
 pytestmark = pytest.mark.usefixtures("db", "open_to_one")
 
 LISTS = {"generations": "generations", "library": "library"}
-LIST_FILTERS = {"status": None}
+LIST_FILTERS = {"list": "generations"}
 
 
 @pytest.fixture

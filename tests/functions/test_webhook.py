@@ -261,13 +261,13 @@ def test_a_huge_body_is_refused(post, untouched, length):
 
 
 @pytest.mark.parametrize(
-    "body", ["", "no JSON", "[" * 50_000, "[]", event_of("a\0b"), event_of("v" * 256), event_of(kind="k" * 256)]
+    "body", ["", "no JSON", "[" * 50_000, "[]", event_of("a\0b"), event_of("v" * 1001), event_of(kind="k" * 1001)]
 )
 def test_a_signed_body_that_is_no_delivery_is_refused(post, untouched, body):
     post(body).refused(400, "invalid_value")
 
 
-@pytest.mark.parametrize("webhook_id", ["w" * 256, "a\0b"])
+@pytest.mark.parametrize("webhook_id", ["w" * 1001, "a\0b"])
 def test_a_webhook_id_that_cannot_be_kept_is_refused(post, untouched, webhook_id):
     assert "webhook-id" in post(event_of(), webhook_id).refused(400, "invalid_value")
 
@@ -275,7 +275,7 @@ def test_a_webhook_id_that_cannot_be_kept_is_refused(post, untouched, webhook_id
 def test_it_is_posted_or_not_at_all(call):
     refused = call("sora/webhook")
     assert "POST" in refused.refused(405, "method_not_allowed")
-    assert refused.headers["allow"] == "POST"
+    assert refused.headers["allow"] == "OPTIONS, POST"
 
 
 @pytest.mark.parametrize("value", [None, "", "none"])

@@ -15,6 +15,7 @@ from generation_history.worker import Worker
 from tests import films
 from tests.contract.scripted_server import ScriptedServer, answer
 from tests.fakes import FakeProvider
+from tests.recount import recount
 
 KEY = "sk-secret-0123456789"
 
@@ -130,3 +131,14 @@ def claimed(scenes: Scenes, queue: WorkQueue) -> Callable[[str], Job]:
         return job
 
     return claim
+
+
+@pytest.fixture
+def right(manager, stranger, db) -> Callable[[], None]:
+    """The statistics of both owners are what a recount gives."""
+
+    def check() -> None:
+        for one in (manager, stranger):
+            assert one.get_stats() == recount(db.rows, one.owner_id)
+
+    return check

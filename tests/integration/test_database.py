@@ -145,6 +145,55 @@ def test_a_row_that_somebody_holds_gives_an_error_and_not_a_hang(db, generation_
     hasty._db.close()
 
 
+# ---------------------------------------------------------------- who may connect
+
+
+@pytest.mark.parametrize("login", ["migrate", "admin"])
+def test_a_login_that_row_level_security_does_not_bind_is_shown_nothing(db, generation_factory, login: str):
+    """The tables' owner or a superuser in DATABASE_URL would be given every owner's rows as its own."""
+    generation_factory()
+    unbound = Database(getattr(db, login), setting="DATABASE_URL")
+
+    for _ in range(2):
+        with pytest.raises(NotConfigured, match=r"^DATABASE_URL: row level security does not bind the login \w+"):
+            unbound.run(uuid4(), ("select * from generations", {}))
+
+    assert connections(db) == 1  # the manager's
+
+
+def test_a_login_that_may_not_is_named_by_its_setting(db):
+    other = Database(db.worker, setting="DATABASE_URL")
+
+    with pytest.raises(NotConfigured, match=r"^DATABASE_URL[^\n]*permission denied for table generation_metadata$"):
+        other.run(uuid4(), ("select * from generation_metadata", {}))
+    other.close()
+
+
+def test_a_database_that_is_not_migrated_is_named_by_its_setting(blank):
+    empty = Database(blank.api, setting="DATABASE_URL")
+
+    with pytest.raises(NotConfigured, match=r"^DATABASE_URL: [^\n]*scripts/migrate[^\n]*generations"):
+        empty.run(uuid4(), ONE)
+
+
+@pytest.mark.parametrize("old", ["select no_such_column from generations", "select no_such()", "select from no_such"])
+def test_a_database_of_an_older_version_is_named_by_its_setting(ours: Database, old: str):
+    with pytest.raises(NotConfigured, match=r"^DATABASE_URL: [^\n]*scripts/migrate"):
+        ours.run(uuid4(), (old, {}))
+
+
+def test_a_call_on_a_connection_that_is_there_is_one_round_trip(ours: Database, tmp_path):
+    ours.run(uuid4(), ONE)
+    [connection] = ours._idle
+    with (tmp_path / "trace").open("w+b") as trace:
+        connection.pgconn.trace(trace.fileno())
+        ours.run(uuid4(), ONE, ONE)
+        connection.pgconn.untrace()
+
+        trace.seek(0)
+        assert trace.read().count(b"ReadyForQuery") == 1
+
+
 # ---------------------------------------------------------------- how many connections
 
 

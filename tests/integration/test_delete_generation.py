@@ -36,6 +36,27 @@ def test_a_deleted_generation_is_hidden_from_every_read_at_once(manager, deleted
             read()
 
 
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda manager, generation_id: manager.delete_generation(generation_id),
+        lambda manager, generation_id: manager.update_generation_status(generation_id, "failed"),
+    ],
+    ids=["deleted", "failed"],
+)
+@pytest.mark.parametrize(("status", "code"), [("completed", None), ("failed", "provider_failed")])
+def test_a_scene_that_a_caller_ended_while_it_was_queued_stays_as_it_is(
+    manager, generation_factory, db, end, status: str, code: str | None
+):
+    generation = generation_factory(1, submit=True)
+    manager.update_scene(generation["variants"][0]["scenes"][0]["id"], status=status, error_code=code)
+
+    end(manager, generation["id"])
+
+    assert db.rows("select status, error_code from scenes") == [(status, code)]
+    assert db.rows("select 1 from jobs") == []
+
+
 def test_deleting_again_finds_nothing(manager, deleted):
     assert manager.delete_generation(deleted["id"]) is False
 

@@ -1,6 +1,7 @@
-"""Lists and statistics: newest first, one page after the other, and sums that know what they do not know."""
+"""Lists: newest first, one page after the other."""
 
 from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta, timezone
 from uuid import UUID
 
 import pytest
@@ -59,6 +60,37 @@ def test_a_list_of_a_status_has_those_only(manager, listed, seven: list[str], st
     assert listed(1, 1, status) == of_this_status[1:2]
 
 
+def test_a_list_may_be_of_several_statuses(manager, listed, seven: list[str]):
+    manager.update_generation_status(seven[1], "completed")
+    manager.update_generation_status(seven[4], "failed")
+
+    assert listed(statuses=["failed", "completed", "failed"]) == [seven[1], seven[4]]
+    assert listed(1, 1, statuses=["failed", "completed"]) == [seven[4]]
+    assert listed(50, 0, "failed", statuses=["completed"]) == [seven[4]]
+    assert listed(statuses=[]) == seven
+
+
+def test_a_list_may_be_of_a_variant_type_a_time_and_a_part_of_the_source(manager, listed, db, seven: list[str]):
+    """At eleven, ten, nine and so on of the first of November, the last two at the same time."""
+    made = manager.create_generation("https://Summer.example/x", "url", ["ultra", "soft"], None)["id"]
+    db.rows("update generations set created_at = '2026-11-02T00:00:00Z' where id = %s", made)
+    ten, eleven = (datetime(2026, 11, 1, hour, 0, 0, 123456, UTC) for hour in (10, 11))
+
+    assert listed(variant_type="ultra") == listed(q="SUMMER") == listed(created_from=date(2026, 11, 2)) == [made]
+    assert listed(created_to=date(2026, 11, 1)) == listed(created_to="2026-11-01") == seven
+    assert listed(created_from=ten, created_to=eleven) == seven[1:3]
+    assert (
+        listed(created_from=ten.astimezone(timezone(timedelta(hours=5))), created_to=eleven.isoformat()) == seven[1:3]
+    )
+    assert listed(q="summer", variant_type="medium") == []
+
+
+def test_a_position_beyond_the_end_of_a_range_is_not_gone_back_to(listed, seven: list[str]):
+    beyond = ("2027-01-01T00:00:00Z", seven[0])
+
+    assert listed(after=beyond, created_to="2026-11-01T10:30:00Z") == seven[2:]
+
+
 def test_a_list_has_scenes_without_prompts(manager, seven: list[str]):
     [generation] = manager.list_generations(1)
 
@@ -82,54 +114,21 @@ def test_an_owner_lists_its_own_only(stranger, seven: list[str]):
         ({"offset": -1}, "offset"),
         ({"offset": 10**30}, "offset"),
         ({"status": 5}, "status"),
+        ({"statuses": "completed"}, "statuses"),
+        ({"statuses": [5]}, "statuses.0"),
+        ({"q": "ab"}, "q"),
+        ({"q": "a\0b"}, "q"),
+        ({"created_from": datetime(2026, 11, 1, 12)}, "created_from"),  # noqa: DTZ001
+        ({"created_from": "soon"}, "created_from"),
+        ({"created_to": 1795377600}, "created_to"),
+        ({"created_to": ""}, "created_to"),
+        ({"after": ("soon", "018f0000-0000-7000-8000-000000000000")}, "after.0"),
+        ({"after": ("2026-11-01T12:00:00Z", "x")}, "after.1"),
     ],
 )
 def test_a_page_that_cannot_be_is_refused_by_name(manager, page: dict, named: str):
     with pytest.raises(InvalidValue, match=rf"^{named}: "):
         manager.list_generations(**page)
-
-
-# ---------------------------------------------------------------- statistics
-
-
-def test_without_anything_every_total_is_nothing(manager):
-    stats = manager.get_stats()
-
-    assert set(stats.values()) == {0}
-    assert (type(stats["total_cost"]), type(stats["estimated_cost"]), type(stats["total_videos"])) == (
-        float,
-        float,
-        int,
-    )
-
-
-def test_statistics_count_what_there_is(manager, generation_factory):
-    made = [generation_factory(2, ["soft", "ultra"]) for _ in range(3)]
-    manager.create_generation("x", "url", ["soft"], 2.5)
-    scenes = [scene["id"] for variant in made[0]["variants"] for scene in variant["scenes"]]
-    for scene_id in scenes[:3]:
-        manager.update_scene(scene_id, status="completed", duration=8, file_size=3 * 2**30)
-    manager.update_scene(scenes[3], status="failed")
-    manager.update_generation_status(made[0]["id"], "completed", None, 1.1)
-    manager.update_generation_status(made[1]["id"], "failed", None, 2.2)
-
-    assert manager.get_stats() == {
-        "total_generations": 4,
-        "pending": 1,
-        "processing": 1,
-        "completed": 1,
-        "failed": 1,
-        "total_cost": 3.3,
-        "cost_unknown": 2,
-        "estimated_cost": 2.5,
-        "total_videos": 3,
-        "total_bytes": 9 * 2**30,
-        "total_seconds": 24,
-    }
-
-
-def test_statistics_are_the_owners_own(stranger, seven: list[str]):
-    assert stranger.get_stats()["total_generations"] == 0
 
 
 def test_ids_sort_by_the_time_they_were_made(generation_factory):

@@ -8,6 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from generation_history.archive_builder import ArchiveBuilder
+from generation_history.archive_queue import KEPT_DAYS, ArchiveQueue
+from generation_history.archives import Archives
 from generation_history.errors import NotFound, SceneFailure
 from generation_history.object_store import ObjectStore, scene_key, thumbnail_key
 from generation_history.purge import FENCED_SECONDS, Purge
@@ -247,6 +250,12 @@ def test_the_fence_stands_longer_than_a_worker_lives():
 # ------------------------------------------------------------ whatever goes wrong
 
 
+def altered(store: ObjectStore, **methods: Callable) -> SimpleNamespace:
+    """The store with other methods of these names."""
+    used = ("keys", "delete", "unfinished_uploads", "abort_upload")
+    return SimpleNamespace(**{name: getattr(store, name) for name in used} | methods)
+
+
 class Killed(BaseException):
     """The process ends here."""
 
@@ -274,7 +283,7 @@ def test_a_purge_that_dies_is_finished_by_the_next(
             raise Killed
         return worker_db.run(owner, *statements)
 
-    dying = Purge(SimpleNamespace(run=run), SimpleNamespace(keys=store.keys, delete=delete))
+    dying = Purge(SimpleNamespace(run=run), altered(store, delete=delete))
     with pytest.raises(Killed):
         dying.run(seconds=60)
     assert left(generation_id) == (4 - objects_removed, rows)
@@ -312,7 +321,7 @@ def test_one_object_that_cannot_be_removed_keeps_no_other_generation_waiting(
         store.delete(key)
 
     with pytest.raises(SceneFailure, match="locked"):
-        Purge(worker_db, SimpleNamespace(keys=store.keys, delete=delete)).run(seconds=60)
+        Purge(worker_db, altered(store, delete=delete)).run(seconds=60)
 
     assert [left(generation_id) == (0, 0) for generation_id in ids] == [False, True, True]
     assert purge.run(seconds=60) == 1
@@ -356,7 +365,7 @@ def test_a_purge_stops_at_its_deadline_and_the_next_goes_on(
         now += 10
         store.delete(key)
 
-    purge = Purge(worker_db, SimpleNamespace(keys=store.keys, delete=delete))
+    purge = Purge(worker_db, altered(store, delete=delete))
     manager.delete_generation(generation_id, purge=True)
     purge.run(seconds=60)
     pass_fence()
@@ -406,6 +415,124 @@ def test_deliveries_are_forgotten_after_a_week(purge, db):
     purge.run(seconds=60)
 
     assert db.rows("select webhook_id from deliveries") == [("new",)]
+
+
+# ------------------------------------------------------------ archives
+
+
+@pytest.fixture
+def archived(stored, manager, worker_db, store, db) -> Callable[[], tuple[str, str]]:
+    """A generation whose archive is ready: its id, and the archive's key."""
+
+    def make() -> tuple[str, str]:
+        generation_id = stored()
+        archive = Archives(manager.owner_id).ask(generation_id)
+        builder = ArchiveBuilder(ArchiveQueue(worker_db, lease_seconds=60), store, lease_seconds=60)
+        assert builder.run(seconds=600) == 1
+        return generation_id, archive["key"]
+
+    return make
+
+
+def archive_states(db) -> list[str]:
+    return [state for (state,) in db.rows("select state from archives order by created_at")]
+
+
+def test_an_archive_goes_a_week_after_it_was_made_and_its_generation_stays(archived, purge, store, left, db):
+    generation_id, key = archived()
+    videos = left(generation_id)[0] - 1
+    db.rows("update archives set expires_at = expires_at - make_interval(days => %s) + interval '1 minute'", KEPT_DAYS)
+    assert purge.run(seconds=60) == 0
+    assert (store.size(key) or 0) > 0
+
+    db.rows("update archives set expires_at = expires_at - interval '1 minute'")
+    assert purge.run(seconds=60) == 0
+
+    assert store.size(key) is None
+    assert archive_states(db) == []
+    assert left(generation_id)[0] == videos
+
+
+def test_of_an_archive_that_failed_or_was_superseded_nothing_is_left_either(
+    stored, archived, manager, purge, store, db, worker_db
+):
+    queue = ArchiveQueue(worker_db, lease_seconds=60)
+    failed = Archives(manager.owner_id).ask(stored())
+    store.begin_upload(failed["key"], content_type="application/zip")
+    queue.give_up(queue.claim(), "timed_out", "too late")
+    db.rows("update archives set expires_at = now() where state = 'failed'")
+    superseded = stored()
+    Archives(manager.owner_id).ask(superseded)
+    manager.save_metadata(superseded, prompts_data=1)
+    Archives(manager.owner_id).ask(superseded)
+    assert archive_states(db) == ["failed", "removing", "queued"]
+
+    purge.run(seconds=60)
+
+    assert archive_states(db) == ["queued"]
+    assert list(store.unfinished_uploads(failed["key"])) == []
+
+
+def test_what_is_asked_for_again_while_the_old_one_goes_is_kept(archived, manager, purge, store, db, worker_db):
+    """Its key is another one."""
+    generation_id, old = archived()
+    db.rows("update archives set expires_at = now()")
+    again = []
+
+    def delete(key: str) -> None:
+        store.delete(key)
+        again.append(Archives(manager.owner_id).ask(generation_id))
+        builder = ArchiveBuilder(ArchiveQueue(worker_db, lease_seconds=60), store, lease_seconds=60)
+        assert builder.run(seconds=600) == 1
+
+    Purge(worker_db, altered(store, delete=delete)).run(seconds=60)
+
+    assert store.size(old) is None
+    assert archive_states(db) == ["ready"]
+    assert store.size(again[0]["key"])
+
+
+@pytest.mark.parametrize("dies_at", ["the object", "the row"])
+def test_a_purge_that_dies_at_an_archive_is_finished_by_the_next(archived, purge, worker_db, store, db, dies_at: str):
+    _, key = archived()
+    db.rows("update archives set expires_at = now()")
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    def run(owner, *statements):
+        if "remove_archive" in statements[0][0]:
+            raise Killed
+        return worker_db.run(owner, *statements)
+
+    methods = {"delete": die} if dies_at == "the object" else {}
+    with pytest.raises(Killed):
+        Purge(SimpleNamespace(run=run), altered(store, **methods)).run(seconds=60)
+    assert archive_states(db) == ["removing"]
+
+    purge.run(seconds=60)
+
+    assert (archive_states(db), store.size(key)) == ([], None)
+
+
+def test_a_purge_of_archives_stops_at_its_deadline_and_the_next_goes_on(archived, worker_db, store, monkeypatch, db):
+    now = 0.0
+    monkeypatch.setattr("generation_history.purge.time", SimpleNamespace(monotonic=lambda: now))
+    for _ in range(3):
+        archived()
+    db.rows("update archives set expires_at = now()")
+
+    def delete(key: str) -> None:
+        nonlocal now
+        now += 40
+        store.delete(key)
+
+    purge = Purge(worker_db, altered(store, delete=delete))
+    purge.run(seconds=60)
+    assert len(archive_states(db)) == 1
+
+    purge.run(seconds=60)
+    assert archive_states(db) == []
 
 
 # ------------------------------------------------------------ the function

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from flask import Flask
 
 from generation_history.generation_manager import GenerationManager
 from generation_history.settings import SpacesSettings
@@ -33,8 +34,8 @@ def test_the_examples_of_readme_run_word_for_word(
 ):
     """The blocks follow each other as they stand; only the ids and the provider's address are real ones."""
     blocks = python_blocks((ROOT / "README.md").read_text("utf-8"))
-    assert len(blocks) == 5
-    names: dict[str, object] = {}
+    assert len(blocks) == 6
+    names: dict[str, object] = {"app": Flask("ad_cloner")}
     exec(blocks[0], names)  # noqa: S102
     exec(blocks[1], names)  # noqa: S102
     scene_id = manager.create_scenes(str(names["generation_id"]), "medium", ["by the caller"])[0]["id"]
@@ -56,6 +57,7 @@ def test_the_examples_of_readme_run_word_for_word(
     assert set(generation) >= {"id", "source_video_url", "status", "variants", "metadata"}
     [stored] = [scene for variant in generation["variants"] for scene in variant["scenes"] if scene["id"] == scene_id]
     assert stored["status"] == "completed"
+    assert names["app"].test_client().get("/api/history/stats").status_code == 503  # HISTORY_ACCESS is unset
 
 
 def test_old_ids_that_are_no_uuids_name_nothing(manager: GenerationManager):

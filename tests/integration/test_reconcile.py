@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from generation_history.archives import Archives
 from generation_history.object_store import ObjectStore, scene_key, thumbnail_key
 from scripts import reconcile as command
 from scripts.reconcile import Report, reconcile
@@ -161,6 +162,64 @@ def test_what_a_retry_replaced_is_an_orphan(run, stored, put, manager, db, keys,
     assert run(apply=True).removed == 1
     assert keys() == {second, picture}
     assert first not in keys()
+
+
+# ------------------------------------------------------------ archives
+
+
+@pytest.fixture
+def archived(stored, manager, put, old) -> Callable[[], str]:
+    """A stored generation whose archive was asked for, and whose object is there, and old: its key."""
+
+    def make() -> str:
+        scene_id, _, _ = stored()
+        archive = Archives(manager.owner_id).ask(manager.get_scene(scene_id)["generation_id"])
+        put(archive["key"])
+        old.add(archive["key"])
+        return archive["key"]
+
+    return make
+
+
+READY = "update archives set state = 'ready', size = 1, ready_at = now(), expires_at = now() + interval '1 day'"
+
+
+@pytest.mark.parametrize("state", ["queued", "ready", "removing"])
+def test_an_archive_is_no_orphan_as_long_as_there_is_a_row_of_it(run, archived, keys, db, state: str):
+    """Also one whose builder died before it could say that it is ready, and one that the purge is about to take."""
+    key = archived()
+    db.rows(READY if state == "ready" else f"update archives set state = '{state}'")
+
+    assert run(apply=True) == Report()
+    assert key in keys()
+
+
+def test_an_archive_without_a_row_is_an_orphan(run, archived, keys, db):
+    """What a builder that was thought dead uploaded after its row was gone."""
+    key = archived()
+    db.rows("delete from archives")
+
+    assert run(apply=True).removed == 1
+    assert key not in keys()
+
+
+def test_an_archive_that_is_ready_and_has_no_object_is_told(run, archived, store, db, capsys):
+    key = archived()
+    store.delete(key)
+    assert run() == Report(), "one that is to be built is not missed"
+    db.rows(READY)
+
+    assert run().missing == 1
+    assert capsys.readouterr().out == f"missing  {key}  of archive {db.rows('select id from archives')[0][0]}\n"
+
+
+def test_an_archive_that_the_purge_takes_meanwhile_is_not_told(run, archived, store, db, between):
+    key = archived()
+    db.rows(READY)
+    store.delete(key)
+    between("keys", lambda: db.rows("update archives set state = 'removing'"))
+
+    assert run() == Report()
 
 
 # ------------------------------------------------------------ meanwhile

@@ -192,6 +192,31 @@ def test_a_caller_that_takes_its_status_back_gets_the_scenes_one(manager, genera
     assert (again["status"], again["error_message"]) == ("completed", None)
 
 
+@pytest.mark.parametrize(
+    ("scenes", "pending", "processing"),
+    [
+        ([], "pending", "processing"),
+        (["pending", "pending"], "pending", "processing"),
+        (["processing", "pending"], "processing", "processing"),
+        (["completed", "pending"], "processing", "processing"),
+        (["completed", "completed"], "completed", "completed"),
+        (["failed", "failed"], "failed", "failed"),
+    ],
+)
+def test_a_pending_or_processing_that_a_caller_sets_stands_only_until_a_scene_has_begun(
+    manager, generation_factory, finish: Finish, scenes: list[str], pending: str, processing: str
+):
+    """Then the scenes say what it is, and the call returns that."""
+    generation = (
+        finish(generation_factory(2), *scenes) if scenes else manager.create_generation("x", "url", ["soft"], 0)
+    )
+    variant_id = (scenes and generation["variants"][0]["id"]) or manager.create_variant(generation["id"], "soft")["id"]
+
+    for status, then in (("pending", pending), ("processing", processing)):
+        assert manager.update_variant_status(variant_id, status)["status"] == then
+        assert manager.update_generation_status(generation["id"], status)["status"] == then
+
+
 @pytest.mark.parametrize("status", ["completed", "failed"])
 def test_a_generation_is_not_over_while_a_scene_of_a_variant_that_a_caller_ended_is_made(
     manager, generation_factory, finish: Finish, status: str

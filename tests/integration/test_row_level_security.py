@@ -8,15 +8,74 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from generation_history.generation_manager import GenerationManager
+from generation_history.api_keys import fingerprint
+from generation_history.generation_manager import GenerationManager, Once
+from scripts.api_key import create, revoke
 
-OWNED = ("generations", "variants", "scenes", "generation_metadata", "jobs", "attempts")
+#: Each owner's own rows; the login api sees no others.
+OWNED = ("generations", "variants", "scenes", "generation_metadata", "jobs", "attempts", "idempotency_keys")
+#: The login api may only read these, whoever it acts for.
+SHARED = ("prices",)
+#: These are each owner's, and the login api may only read them (archives: ask for one); they have tests of their own.
+READ_ONLY = ("archives", "owner_day_stats", "stat_deltas")
+#: The login api has no right to these at all.
+CLOSED = ("api_keys", "deliveries", "posts", "provider_states", "pulses", "schema_migrations")
+#: A view that the statistics' own functions read.
+VIEWS = ("stat_parts",)
+
+#: What is called with another owner's ids: every function of ours that the login api may execute.
+CALLS = {
+    "admit_submission": "select admit_submission(%(owner)s, 1, 1, 1, 1)",
+    "count_generations": "select count_generations()",
+    "hold_intent": "select hold_intent(%(scene)s, 1, 'video_new')",
+    "may_post": "select may_post(%(scene)s)",
+    "search_generations": "select search_generations('video.example', null, null, null, null, null, 10, 0)",
+    "utc_day": "select utc_day(now())",
+    "cost_of": "select cost_of('api.openai.com', 'sora-2', '*', 8)",
+    "hold_lease": "select hold_lease(%(scene)s, gen_random_uuid())",
+    "lock_generation": "select lock_generation(%(generation)s)",
+    "lock_generation_of_scene": "select lock_generation_of_scene(%(scene)s)",
+    "open_generation": "select open_generation(%(generation)s, 'generation')",
+    "owner_of_api_key": "select owner_of_api_key(sha256(%(scene)s::text::bytea))",
+    "record_once": "select record_once('another', 'x', %(generation)s)",
+    "record_provider_job": "select record_provider_job(%(scene)s, gen_random_uuid(), 'video_new')",
+    "record_scenes": "select record_scenes(%(variant)s, array[gen_random_uuid()], array['a'], true, 'x', null, null)",
+    "refuse_taken_job": "select refuse_taken_job(%(scene)s, 'video_new')",
+    "restore_generation": "select restore_generation(%(generation)s)",
+    "retry_scene": "select retry_scene(%(scene)s, array['provider_failed'])",
+    "roll_up": "select roll_up(%(generation)s)",
+    "roll_up_cost": "select roll_up_cost(%(generation)s)",
+    "roll_up_scene": "select roll_up_scene(%(scene)s)",
+}
+#: Functions that only a trigger calls, and those that the login api may not execute.
+TRIGGERS = (
+    "check_scene_status",
+    "delete_attempts_first",
+    "delete_scenes_first",
+    "fence_archives",
+    "keep_the_job_of_an_attempt",
+    "set_updated_at",
+)
+REFUSED = {
+    "abandon_untouched": "select abandon_untouched(1)",
+    "begin_purge": "select begin_purge(1)",
+    "purge_generation": "select purge_generation(%(generation)s)",
+    "purgeable": "select purgeable(1, 0, '{}')",
+    "fold_stats": "select fold_stats(1)",
+    "remove_archive": "select remove_archive(gen_random_uuid())",
+}
+#: Only the tables' owner may call these; the first four are a trigger's.
+NOBODYS = ("attempt_delta", "generation_delta", "scene_delta", "variant_delta", "recount_stats")
+#: These run with the rights of the tables' owner, so each has a test of its own below.
+WITH_MORE_RIGHTS = {*REFUSED, *NOBODYS[:4], "owner_of_api_key", "refuse_taken_job", "search_generations"}
 NOBODY = "00000000-0000-7000-8000-000000000000"
 
 
 def record(manager: GenerationManager) -> SimpleNamespace:
     """One row of this owner in every table."""
-    made = manager.create_with_scenes("https://video.example/ad", "url", {"soft": ["a"]}, metadata={"prompts_data": 1})
+    made = manager.create_with_scenes(
+        "https://video.example/ad", "url", {"soft": ["a"]}, metadata={"prompts_data": 1}, once=Once("key", 1)
+    )
     variant = manager.get_generation(made["id"])["variants"][0]
     scene = variant["scenes"][0]
     manager.update_scene(scene["id"], sora_video_id=f"video_{scene['id']}")
@@ -154,8 +213,12 @@ def test_an_owner_cannot_insert_under_another(api: Session, mine, theirs):
         ("generation", "insert into generation_metadata (id, generation_id, owner_id) values (%s, %s, %s)"),
         ("scene", "insert into attempts (id, scene_id, owner_id, attempt, outcome) values (%s, %s, %s, 9, 'failed')"),
         ("scene", "insert into jobs (step, scene_id, owner_id) values (left(%s::text, 0) || 'submit', %s, %s)"),
+        (
+            "generation",
+            "insert into idempotency_keys (key, generation_id, owner_id, request_sha256) values (%s::text, %s, %s, '')",
+        ),
     ],
-    ids=["variant", "scene", "metadata", "attempt", "job"],
+    ids=["variant", "scene", "metadata", "attempt", "job", "key"],
 )
 def test_nothing_can_be_hung_on_anothers_row(
     api: Session, db, mine, theirs, owner_of_row: str, parent: str, insert: str
@@ -190,9 +253,10 @@ def refused(request: pytest.FixtureRequest, db, mine) -> Iterator[Callable[[str]
 
 def test_a_row_stays_where_and_what_it_was_made(refused: Callable[[str], str]):
     columns = [
-        *((table, "id") for table in OWNED if table != "jobs"),
+        *((table, "id") for table in OWNED if table not in {"jobs", "idempotency_keys"}),
         *((table, "owner_id") for table in OWNED),
-        *((table, "generation_id") for table in ("variants", "generation_metadata")),
+        *((table, "generation_id") for table in ("variants", "generation_metadata", "idempotency_keys")),
+        *(("idempotency_keys", column) for column in ("key", "request_sha256")),
         *((table, "scene_id") for table in ("jobs", "attempts")),
         ("scenes", "variant_id"),
         ("scenes", "sora_prompt"),
@@ -234,21 +298,16 @@ def test_a_change_without_any_condition_reaches_the_owners_own_rows_only(api: Se
         assert api.run(change) == [1], change
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
-        "select roll_up(%(generation)s)",
-        "select record_scenes(%(variant)s, array[gen_random_uuid()], array['b'], true, null, null, null)",
-        "select retry_scene(%(scene)s, array['provider_failed'])",
-    ],
-)
-def test_the_functions_do_nothing_to_another_owners_rows(api: Session, db, mine, theirs, call: str):
+# ---------------------------------------------------------------- functions
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize("by", ["mine", "nobody"])
+def test_the_functions_do_nothing_to_another_owners_rows(api: Session, db, mine, theirs, call: str, by: str):
     db.rows("update scenes set status = 'failed', error_code = 'provider_failed'")
-    query = (
-        "select g::text, v::text, s::text, j::text from generations g, variants v, scenes s, jobs j order by 1, 2, 3, 4"
-    )
-    before = db.rows(query)
-    api.act_as(mine.owner)
+    db.rows("update generations set deleted_at = now(), purge_at = now() where id = %s", theirs.generation)
+    before = db.everything()
+    api.act_as(mine.owner if by == "mine" else None)
 
     try:
         api.connection.execute(call, vars(theirs))
@@ -256,7 +315,80 @@ def test_the_functions_do_nothing_to_another_owners_rows(api: Session, db, mine,
     except psycopg.Error:
         api.connection.rollback()
 
-    assert db.rows(query) == before
+    assert db.everything() == before
+
+
+@pytest.mark.parametrize("call", REFUSED.values(), ids=REFUSED)
+def test_what_concerns_all_owners_is_not_for_the_api(refused: Callable[[str], str], api: Session, theirs, call: str):
+    api.act_as(theirs.owner)
+
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        api.run(call.replace("%(generation)s", f"'{theirs.generation}'"))
+
+
+def test_a_taken_job_is_told_to_the_owner_of_the_scene_only(api: Session, mine, theirs):
+    """Asking with another's scene shows nothing, whatever is true of that job."""
+    for owner in (mine.owner, None, NOBODY):
+        for video_id in (f"video_{theirs.scene}", f"video_{mine.scene}", "video_new"):
+            api.act_as(owner)
+            with pytest.raises(psycopg.Error, match="no such scene"):
+                api.run("select refuse_taken_job(%s, %s)", theirs.scene, video_id)
+            api.connection.rollback()
+    api.act_as(mine.owner)
+    with pytest.raises(psycopg.Error, match="another scene has this provider job already"):
+        api.run("select refuse_taken_job(%s, %s)", mine.scene, f"video_{theirs.scene}")
+    api.connection.rollback()
+    api.act_as(mine.owner)
+    assert api.run("select refuse_taken_job(%s, %s)", mine.scene, f"video_{mine.scene}") == [""]
+
+
+def test_a_table_of_ones_own_does_not_stand_in_for_ours(api: Session, mine, theirs):
+    """A temporary table comes first where a function does not say otherwise."""
+    api.run("create temporary table attempts (sora_video_id text, scene_id uuid)")
+    api.run("create temporary table scenes as select %s::uuid as id, %s::uuid as owner_id", theirs.scene, mine.owner)
+    api.run(
+        """
+        create temporary table api_keys as
+        select %s::uuid as id, %s::uuid as owner_id, '\\x00'::bytea as sha256, '{read}'::text[] as scopes,
+               null::timestamptz as revoked_at, null::timestamptz as expires_at, now() as last_used_at
+        """,
+        uuid4(),
+        theirs.owner,
+    )
+    api.run("grant all on pg_temp.attempts, pg_temp.scenes, pg_temp.api_keys to public")
+    api.act_as(mine.owner)
+
+    assert api.run("select owner_id from owner_of_api_key('\\x00')") == []
+    api.run("savepoint before")
+    with pytest.raises(psycopg.Error, match="no such scene"):
+        api.run("select refuse_taken_job(%s, 'video_new')", theirs.scene)
+    api.run("rollback to before")
+    with pytest.raises(psycopg.Error, match="another scene has this provider job already"):
+        api.run("select refuse_taken_job(%s, %s)", mine.scene, f"video_{theirs.scene}")
+
+
+def test_an_api_key_is_found_by_its_hash_only_and_shows_owner_and_scopes(api: Session, db, mine, theirs):
+    key_id, key = create(db.migrate, theirs.owner, "theirs", ["read"], None)
+    dead_id, dead = create(db.migrate, theirs.owner, "dead", ["read", "write"], None)
+    revoke(db.migrate, dead_id)
+    api.act_as(mine.owner)
+
+    found = api.connection.execute("select * from owner_of_api_key(%s)", [fingerprint(key)])
+    assert [column.name for column in found.description or []] == ["owner_id", "scopes"]
+    assert [(str(owner), scopes) for owner, scopes in found] == [(theirs.owner, ["read"])]
+    for guess in (fingerprint(dead), fingerprint(str(key_id)), b"", None, b"%", key.encode()):
+        assert api.run("select owner_id from owner_of_api_key(%s)", guess) == []
+
+
+def test_the_same_key_of_two_owners_is_two_keys(api: Session, mine, theirs):
+    api.act_as(mine.owner)
+
+    assert [str(found) for found in api.run("select generation_id from idempotency_keys where key = 'key'")] == [
+        mine.generation
+    ]
+    with pytest.raises(psycopg.Error, match=mine.generation):
+        api.run("select record_once('key', (select request_sha256 from idempotency_keys), %s)", mine.generation)
+    assert theirs.generation != mine.generation
 
 
 # ---------------------------------------------------------------- the worker, and everything there is
@@ -303,6 +435,73 @@ def test_no_login_of_ours_may_do_more_than_log_in(db):
         db.rows("select 1 from pg_auth_members m join pg_roles r on r.oid = m.member where rolname like 'history_%%'")
         == []
     )
+
+
+def test_what_is_for_one_login_alone_is_closed_to_the_other(refused: Callable[[str], str]):
+    for table in ("api_keys", "schema_migrations"):
+        for command in ("select 1 from {}", "delete from {}", "truncate {}", "drop table {}"):
+            assert refused(command.format(table))
+    assert refused("update api_keys set revoked_at = null")
+    assert refused("insert into api_keys default values")
+
+
+def test_the_api_has_no_right_to_what_is_closed_and_only_reads_what_is_shared(api: Session, mine):
+    for table in (*CLOSED, *SHARED):
+        for command in ("select 1 from {}", "insert into {} default values", "delete from {}", "truncate {}"):
+            api.act_as(mine.owner)
+            if table in SHARED and command.startswith("select"):
+                assert api.run(command.format(table))
+                continue
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                api.run(command.format(table))
+            api.connection.rollback()
+
+
+@pytest.mark.usefixtures("mine", "theirs")
+def test_every_table_there_is_is_one_that_these_tests_know(db):
+    """Whoever adds one says above whose it is; of an owned one each owner has a row, or nothing is proven of it."""
+    tables = db.rows("""
+        select relname, exists (select from pg_attribute where attrelid = c.oid and attname = 'owner_id')
+        from pg_class c
+        where relnamespace = 'public'::regnamespace and relkind in ('r', 'p', 'v', 'm', 'f')
+    """)
+
+    assert {name for name, _ in tables} == {*OWNED, *READ_ONLY, *SHARED, *CLOSED, *VIEWS}
+    assert {name for name, has_owner in tables if has_owner} == {*OWNED, *READ_ONLY, "api_keys", "posts"}
+    for table in OWNED:
+        assert db.rows(f"select count(distinct owner_id) from {table}") == [(2,)]
+
+
+OURS = """
+    pronamespace = 'public'::regnamespace
+    and not exists (select from pg_depend where objid = p.oid and deptype = 'e')
+"""
+
+
+def test_every_function_there_is_is_one_that_these_tests_know(db):
+    """Whoever adds one says above how it is called, or that the api may not."""
+    open_to_api = "has_function_privilege('history_api', p.oid, 'execute')"
+    functions = db.rows(f"select proname, {open_to_api} from pg_proc p where {OURS}")
+
+    assert {name for name, _ in functions} == {*CALLS, *TRIGGERS, *REFUSED, *NOBODYS}
+    assert {name for name, is_open in functions if not is_open} == {*REFUSED, *NOBODYS}
+
+
+def test_every_function_with_more_rights_than_its_caller_is_made_with_care(db):
+    """Its own search_path, temporary tables last; nobody may call it but who is named; no owner is an argument."""
+    functions = db.rows(f"""
+        select proname, proowner::regrole::text, coalesce(proconfig, '{{}}'), coalesce(proargnames, '{{}}'),
+               exists (select from aclexplode(coalesce(proacl, acldefault('f', proowner))) where grantee = 0),
+               pronargs
+        from pg_proc p where prosecdef and {OURS}
+    """)
+
+    assert {name for name, *_ in functions} == WITH_MORE_RIGHTS
+    for name, owner, settings, arguments, is_open, number in functions:
+        assert owner == "history_migrate", name
+        assert "search_path=pg_catalog, public, pg_temp" in settings, name
+        assert not is_open, name
+        assert not [argument for argument in arguments[:number] if "owner" in argument], name
 
 
 def test_every_table_with_an_owner_is_closed_by_row_level_security(db):

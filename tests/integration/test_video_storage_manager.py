@@ -192,7 +192,9 @@ def test_a_video_that_comes_back_from_the_store_in_half_is_a_failure_of_the_stor
             raise IncompleteReadError(actual_bytes=1, expected_bytes=2)
 
     def cut(operation, **arguments):
-        return {"Body": Half(b"half")} if operation == "get_object" else call(operation, **arguments)
+        return (
+            {"Body": Half(b"half"), "ContentLength": 8} if operation == "get_object" else call(operation, **arguments)
+        )
 
     monkeypatch.setattr(store, "_call", cut)
     scripted.script(answer(404))

@@ -22,6 +22,7 @@ WRITES = {
     "intend": lambda q, job: q.intend(job, provider="fake", base_url="http://p.test/v1", request=WANTED),
     "not_sent": lambda q, job: q.not_sent(job, "busy", retry_after=None),
     "adopt": lambda q, job: q.accept(job, VIDEO, adopted=True),
+    "bind": lambda q, job: q.bind(job, provider="fake", base_url="http://p.test/v1"),
     "observed": lambda q, job: q.observed(job, VIDEO, step="poll"),
     "observed completed": lambda q, job: q.observed(job, VIDEO, step="store"),
     "postpone": lambda q, job: q.postpone(job, "down"),
@@ -425,7 +426,7 @@ def test_a_running_job_is_asked_about_less_often_the_older_it_is(age, least):
     assert least <= poll_interval(age) <= least * 1.25
 
 
-@pytest.mark.parametrize("wait", [lambda: poll_interval(50), lambda: work_queue._wait(3, None)])
+@pytest.mark.parametrize("wait", [lambda: poll_interval(50), lambda: work_queue.backoff(3)])
 def test_what_waits_together_does_not_come_back_together(wait):
     assert len({wait() for _ in range(10)}) > 1
 

@@ -185,7 +185,7 @@ def test_a_job_at_which_every_worker_dies_comes_to_an_end(scenes, queue):
     assert not job.overdue
     scenes.expire_leases()
     scenes.pass_deadline()
-    scenes.step(videos=None)
+    scenes.step()
 
     assert scenes.ended(scene_id) == ("failed", "timed_out")
     assert "workers in a row died at it" in scenes.read(scene_id)["error_message"]
@@ -196,6 +196,9 @@ def test_a_download_takes_no_longer_than_its_worker_has(scenes, scripted, provid
     asked = []
 
     class Videos:
+        def cleanup_temp_directory(self):
+            """There is none."""
+
         def process_and_store_video(self, *_, seconds, **__):
             asked.append(seconds)
             raise SceneFailure("download_failed", "too slow")

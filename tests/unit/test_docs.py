@@ -1,19 +1,22 @@
 """What the documents say is what the code does."""
 
-import importlib
+import json
 import re
-import subprocess
-import sys
+import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from generation_history.models import FAILURE_CODES
 from scripts.local.host.project import read_project
+from scripts.openapi import told_errors
+from tests.functions.contract import JSON, judge, operations, response_of
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [path for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")] if ".venv" not in path.parts]
 OPERATIONS = (ROOT / "docs/operations.md").read_text("utf-8")
+API = (ROOT / "docs/api.md").read_text("utf-8")
 
 
 def settings_in_code() -> set[str]:
@@ -42,17 +45,51 @@ def test_every_function_of_the_checkout_is_deployed_and_none_else():
     assert deployed == set(ROOT.glob("functions/*/*/__main__.py"))
 
 
-def test_the_api_document_lists_exactly_the_routes_there_are():
-    documented = set(
-        re.findall(r"^\| `(GET|POST|DELETE) (/[^`?]*)", (ROOT / "docs/api.md").read_text("utf-8"), re.MULTILINE)
-    )
-    routes = set()
-    for path in ROOT.glob("functions/*/*/*.py"):
-        if path.stem != "__main__":
-            module = importlib.import_module(".".join(path.relative_to(ROOT / "functions").with_suffix("").parts))
-            for rule, methods, *_ in module.router._routes:
-                routes |= {(method, re.sub(r"<\w+>", "{id}", rule)) for method in methods}
-    assert documented == routes
+def documented_endpoints() -> dict[tuple[str, str], str]:
+    """By method and path, the query that docs/api.md writes after it."""
+    rows = re.findall(r"^\| `([A-Z]+) (/[^`?]*)\??([^`]*)` \|", API, re.MULTILINE)
+    return {(method, re.sub(r"{\w+}", "{id}", path)): query for method, path, query in rows}
+
+
+def test_the_api_document_lists_exactly_the_operations_there_are():
+    there = {(method.upper(), re.sub(r"{\w+}", "{id}", path)) for path, method, _ in operations()}
+    assert set(documented_endpoints()) == there
+
+
+def test_the_api_document_names_every_parameter_of_a_query_and_none_else():
+    for path, method, operation in operations():
+        written = documented_endpoints()[method.upper(), re.sub(r"{\w+}", "{id}", path)]
+        known = {parameter["name"] for parameter in operation.get("parameters", []) if parameter["in"] == "query"}
+        assert set(re.findall(r"(\w+)(?:=[^&]*)?", written)) == known, path
+        for parameter in operation.get("parameters", []):
+            default = parameter["schema"].get("default")
+            assert default is None or f"{parameter['name']}={json.dumps(default)}" in written.split("&"), path
+
+
+def test_the_api_document_lists_exactly_the_errors_there_are():
+    rows = re.findall(r"^\| (\d{3}) \| `(\w+)` \|", API.partition("## Errors")[2], re.MULTILINE)
+    assert {(int(status), code) for status, code in rows} == {
+        (error.status, code) for error in told_errors() for code in error.codes()
+    }
+    assert len(rows) == len(set(rows))
+
+
+def test_what_the_api_document_shows_as_json_is_what_its_operation_takes_or_answers():
+    """The operation is the one named last before it."""
+    blocks = list(re.finditer(r"```json\n(.*?)```", API, re.DOTALL))
+    assert blocks
+    for block in blocks:
+        method, path = re.findall(r"`([A-Z]+) (/[^`?]*)[^`]*`", API[: block.start()])[-1]
+        [operation] = [
+            operation
+            for template, its_method, operation in operations()
+            if (its_method.upper(), re.sub(r"{\w+}", "{id}", template)) == (method, re.sub(r"{\w+}", "{id}", path))
+        ]
+        contents = [operation["requestBody"]["content"][JSON]] if "requestBody" in operation else []
+        answered = [response_of(operation, int(status)).get("content", {}) for status in operation["responses"]]
+        contents += [content[JSON] for content in answered if content]
+        shown = json.loads(block[1])
+        assert any(judge(content["schema"]).is_valid(shown) for content in contents), block[1]
 
 
 def test_every_failure_code_is_explained_and_known_to_the_database():
@@ -91,21 +128,13 @@ def test_the_layers_pin_what_the_tests_ran_with():
         assert {name: tested.get(name) for name in deployed} == deployed
 
 
-@pytest.mark.slow
-def test_installing_the_package_gives_the_new_and_the_old_import_names(tmp_path: Path):
-    """As an ad cloner gets them: from the built package alone, without the checkout."""
-    uv = Path(sys.executable).with_name("uv")
-    subprocess.run([uv, "pip", "install", "--quiet", "--no-deps", "--target", tmp_path, ROOT], check=True, timeout=120)
-    (site_packages,) = [path for path in sys.path if path.endswith("site-packages")]
-    program = f"""
-import sys
-sys.path = [path for path in sys.path if not path.startswith({str(ROOT)!r})] + [{str(tmp_path)!r}, {site_packages!r}]
-import generation_history
-from generation_history import GenerationManager, PipelineIntegrator, VideoStorageManager
-import generation_manager, pipeline_integrator, video_storage_manager
-assert generation_history.__file__.startswith({str(tmp_path)!r}), generation_history.__file__
-assert generation_manager.GenerationManager is GenerationManager
-assert pipeline_integrator.PipelineIntegrator is PipelineIntegrator
-assert video_storage_manager.VideoStorageManager is VideoStorageManager
-"""
-    subprocess.run([sys.executable, "-I", "-S", "-c", program], check=True, timeout=60)
+def test_the_package_requires_just_what_the_layers_carry():
+    """So that an ad cloner that installs it gets everything it imports."""
+
+    def names(requirements: Iterable[str]) -> set[str]:
+        return {match[0].lower() for line in requirements if (match := re.match(r"[\w.-]+", line))}
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    layers = [path.read_text("utf-8") for path in ROOT.glob("layers/*/requirements.in")]
+    required = [*project["dependencies"], *project["optional-dependencies"]["jwks"]]
+    assert names(required) == names("\n".join(layers).splitlines())

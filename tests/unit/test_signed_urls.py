@@ -1,13 +1,17 @@
 """Signed URLs are botocore's, byte for byte, and stay the same for a while; only a row's own keys are signed."""
 
 import re
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import cache
 from urllib.parse import quote
 from uuid import uuid4
 
+import boto3
 import pytest
 from botocore import auth
 from botocore.awsrequest import AWSRequest
+from botocore.config import Config
 from botocore.credentials import Credentials
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -92,6 +96,42 @@ def test_a_signed_url_is_the_one_that_botocore_makes(
     assert ours.signed_url(key, now=now)[0] == as_botocore_signs(
         ours.url(key), access_key=access_key, secret_key=secret_key, region=region, at=at
     )
+
+
+@given(key=TEXT, now=TIMES, disposition=TEXT, path_style=st.booleans())
+@example(key=KEY, now=0, disposition="a b/ü+&=?#%2F~'()*!@:,;\"", path_style=True)
+def test_a_link_that_downloads_is_the_one_that_botocores_client_makes(
+    botocores_client, key: str, now: int, disposition: str, *, path_style: bool
+):
+    at = now // SIGNING_WINDOW_SECONDS * SIGNING_WINDOW_SECONDS
+    parameters = {"Bucket": "soraking-videos", "Key": key, "ResponseContentDisposition": disposition}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(auth, "get_current_datetime", lambda: datetime.fromtimestamp(at, UTC).replace(tzinfo=None))
+        theirs = botocores_client(path_style=path_style).generate_presigned_url(
+            "get_object", parameters, ExpiresIn=SIGNED_URL_SECONDS
+        )
+
+    assert store(path_style=path_style).signed_url(key, now=now, disposition=disposition)[0] == theirs
+
+
+@pytest.fixture(scope="module")
+def botocores_client() -> Iterator[Callable[..., object]]:
+    """A client of botocore's own for the store of these tests."""
+
+    @cache
+    def make(*, path_style: bool) -> object:
+        return boto3.client(
+            "s3",
+            endpoint_url="https://nyc3.digitaloceanspaces.com",
+            region_name="nyc3",
+            aws_access_key_id="DO00EXAMPLE",
+            aws_secret_access_key="secret/with+odd=letters",
+            config=Config(signature_version="s3v4", s3={"addressing_style": "path" if path_style else "virtual"}),
+        )
+
+    yield make
+    for path_style in (True, False):
+        make(path_style=path_style).close()
 
 
 @given(TIMES, st.integers(0, SIGNING_WINDOW_SECONDS - 1))

@@ -4,13 +4,15 @@ from uuid import UUID
 
 from aws_lambda_powertools.event_handler.api_gateway import Response, Router
 
-from generation_history.endpoint import history, ok
+from generation_history.contract import answers
+from generation_history.endpoint import handler, history, ok
 from generation_history.errors import NotFound
 
 router = Router()
+main = handler(router)
 
 
-@router.delete("/history/generations/<generation_id>")
+@router.delete("/history/generations/<generation_id>", responses=answers(message=str))
 def delete_generation(generation_id: UUID) -> Response[str]:
     """A message that the generation is gone from every list."""
     if not history().delete_generation(str(generation_id)):

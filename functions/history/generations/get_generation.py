@@ -4,17 +4,33 @@ from uuid import UUID
 
 from aws_lambda_powertools.event_handler.api_gateway import Response, Router
 
-from generation_history.endpoint import history, ok
+from generation_history.contract import answers
+from generation_history.endpoint import handler, history, ok
 from generation_history.errors import NotFound
-from generation_history.publishing import with_signed_links
+from generation_history.models import Generation
+from generation_history.publishing import (
+    SignedLinks,
+    first_that_fits,
+    without_metadata,
+    without_prompts,
+    without_scenes,
+)
 
 router = Router()
+main = handler(router)
 
 
-@router.get("/history/generations/<generation_id>")
+@router.get("/history/generations/<generation_id>", responses=answers(generation=Generation))
 def get_generation(generation_id: UUID) -> Response[str]:
-    """One generation with its variants, scenes, prompts, metadata and failures."""
+    """One generation with its variants, scenes, prompts, metadata and failures; what is too large is linked."""
     generation = history().get_generation(str(generation_id))
     if generation is None:
         raise NotFound("no such generation")
-    return ok(generation=with_signed_links(generation))
+    shown = first_that_fits(
+        SignedLinks().generation(generation),
+        without_prompts,
+        without_metadata,
+        lambda whole: without_prompts(without_metadata(whole)),
+        lambda whole: without_scenes(without_metadata(whole)),
+    )
+    return ok(generation=shown)

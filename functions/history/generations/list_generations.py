@@ -5,31 +5,32 @@ from typing import Annotated
 from aws_lambda_powertools.event_handler.api_gateway import Response, Router
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
-from generation_history.endpoint import history, ok
-from generation_history.models import Status
-from generation_history.publishing import page, read_cursor, with_signed_links
+from generation_history.contract import pages
+from generation_history.endpoint import handler
+from generation_history.models import Generation
+from generation_history.paging import Cursor, Filters, Moment, Offset, Search, Statuses, Type, list_page
 
 router = Router()
+main = handler(router)
 
 
-@router.get("/history/generations")
+@router.get("/history/generations", responses=pages(generations=list[Generation]))
 def list_generations(
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
-    offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
-    status: Annotated[Status | None, Query()] = None,
-    cursor: Annotated[str | None, Query(max_length=500)] = None,
+    offset: Offset = 0,
+    status: Statuses = None,
+    variant_type: Type = None,
+    created_from: Moment = None,
+    created_to: Moment = None,
+    q: Search = None,
+    cursor: Cursor = None,
 ) -> Response[str]:
     """A page of generations; next_cursor leads to the following one."""
-    filters = {"status": status}
-    after = read_cursor(cursor, filters)
-    generations = history().list_generations(limit + 1, 0 if after else offset, status, after=after)
-    return ok(
-        **page(
-            "generations",
-            generations,
-            with_signed_links,
-            limit=limit,
-            offset=None if after else offset,
-            filters=filters,
-        )
+    filters = Filters(
+        statuses=sorted(set(status)) if status else None,
+        variant_type=variant_type,
+        created_from=created_from,
+        created_to=created_to,
+        q=q,
     )
+    return list_page("generations", dict, limit=limit, offset=offset, cursor=cursor, filters=filters)

@@ -1,20 +1,30 @@
 """GET /history/generations/{id}/variants: the variants of one generation."""
 
+from typing import NotRequired
 from uuid import UUID
 
 from aws_lambda_powertools.event_handler.api_gateway import Response, Router
 
-from generation_history.endpoint import history, ok
-from generation_history.errors import NotFound
-from generation_history.publishing import with_signed_links
+from generation_history.contract import answers
+from generation_history.endpoint import handler, history, ok
+from generation_history.models import Variant
+from generation_history.publishing import SignedLinks, first_that_fits, without_prompts, without_scenes
 
 router = Router()
+main = handler(router)
 
 
-@router.get("/history/generations/<generation_id>/variants")
+@router.get(
+    "/history/generations/<generation_id>/variants",
+    responses=answers(
+        variants=list[Variant],
+        prompts_omitted=NotRequired[bool],
+        scenes_omitted=NotRequired[bool],
+        texts_cut=NotRequired[bool],
+    ),
+)
 def list_variants(generation_id: UUID) -> Response[str]:
     """All variants of one generation, each with its scenes."""
-    generation = history().get_generation(str(generation_id))
-    if generation is None:
-        raise NotFound("no such generation")
-    return ok(variants=with_signed_links(generation)["variants"])
+    links = SignedLinks()
+    shown = [links.variant(variant) for variant in history().get_variants(str(generation_id))]
+    return ok(**first_that_fits({"variants": shown}, without_prompts, without_scenes))

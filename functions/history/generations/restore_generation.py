@@ -4,13 +4,15 @@ from uuid import UUID
 
 from aws_lambda_powertools.event_handler.api_gateway import Response, Router
 
-from generation_history.endpoint import history, ok
+from generation_history.contract import answers
+from generation_history.endpoint import handler, history, ok
 from generation_history.errors import NotFound
 
 router = Router()
+main = handler(router)
 
 
-@router.post("/history/generations/<generation_id>/restore")
+@router.post("/history/generations/<generation_id>/restore", responses=answers(message=str))
 def restore_generation(generation_id: UUID) -> Response[str]:
     """A message that the generation is back; what its deletion had cancelled is queued again."""
     if not history().restore_generation(str(generation_id)):

@@ -1,15 +1,6 @@
-"""The function /history/scenes: permanent links to a scene's video and thumbnail."""
+"""The function /history/scenes: permanent links to a scene's video and thumbnail, its retry and its own submission."""
 
-from typing import Any
+from generation_history.endpoint import handler
+from history.scenes import open_scene, record_video, retry_scene
 
-from generation_history import logs
-from generation_history.endpoint import Context, answer, resolver
-from history.scenes import open_scene
-
-logs.configure()
-_app = resolver(open_scene.router)
-
-
-def main(event: dict[str, Any], context: Context) -> dict[str, Any]:
-    """The answer to one call."""
-    return answer(_app, event, context)
+main = handler(open_scene.router, record_video.router, retry_scene.router)

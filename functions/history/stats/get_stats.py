@@ -2,12 +2,15 @@
 
 from aws_lambda_powertools.event_handler.api_gateway import Response, Router
 
-from generation_history.endpoint import history, ok
+from generation_history.contract import answers
+from generation_history.endpoint import handler, history, ok
+from generation_history.models import Stats
 
 router = Router()
+main = handler(router)
 
 
-@router.get("/history/stats")
+@router.get("/history/stats", responses=answers(stats=Stats))
 def get_stats() -> Response[str]:
     """Totals over everything that is not deleted."""
     return ok(stats=history().get_stats())

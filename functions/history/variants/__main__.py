@@ -1,15 +1,6 @@
-"""The function /history/variants: the scenes of a variant."""
+"""The function /history/variants: the scenes of a variant, to read and to record."""
 
-from typing import Any
+from generation_history.endpoint import handler
+from history.variants import create_scenes, list_scenes
 
-from generation_history import logs
-from generation_history.endpoint import Context, answer, resolver
-from history.variants import list_scenes
-
-logs.configure()
-_app = resolver(list_scenes.router)
-
-
-def main(event: dict[str, Any], context: Context) -> dict[str, Any]:
-    """The answer to one call."""
-    return answer(_app, event, context)
+main = handler(list_scenes.router, create_scenes.router)

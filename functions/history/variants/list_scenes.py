@@ -1,17 +1,28 @@
 """GET /history/variants/{id}/scenes: the scenes of one variant."""
 
+from typing import Annotated
 from uuid import UUID
 
 from aws_lambda_powertools.event_handler.api_gateway import Response, Router
+from aws_lambda_powertools.event_handler.openapi.params import Query
 
-from generation_history.endpoint import history, ok
-from generation_history.publishing import with_signed_link
+from generation_history.contract import answers
+from generation_history.endpoint import handler, history, ok
+from generation_history.models import Scene
+from generation_history.paging import that_fit
+from generation_history.publishing import SignedLinks
 
 router = Router()
+main = handler(router)
+
+#: More than a variant usually has; they all come at once then.
+MOST_SCENES = 100
 
 
-@router.get("/history/variants/<variant_id>/scenes")
-def list_scenes(variant_id: UUID) -> Response[str]:
-    """All scenes of one variant in order, with prompts."""
-    variant, scenes = history().get_variant(str(variant_id))
-    return ok(scenes=[with_signed_link(scene, variant["generation_id"]) for scene in scenes])
+@router.get("/history/variants/<variant_id>/scenes", responses=answers(scenes=list[Scene], next_after=int | None))
+def list_scenes(variant_id: UUID, after: Annotated[int, Query(ge=0, lt=2**31)] = 0) -> Response[str]:
+    """The scenes of one variant in order, with prompts; next_after leads to those there was no room for."""
+    variant, scenes = history().get_variant(str(variant_id), after=after, limit=MOST_SCENES + 1)
+    links = SignedLinks()
+    shown = list(that_fit(links.scene(scene, variant["generation_id"]) for scene in scenes[:MOST_SCENES]))
+    return ok(scenes=shown, next_after=shown[-1]["scene_number"] if len(shown) < len(scenes) else None)

@@ -1,11 +1,16 @@
 """GET /ops/health: is the work getting done."""
 
+from collections.abc import Mapping
 from functools import cache
 
 from aws_lambda_powertools.event_handler.api_gateway import Response, Router
 
 from generation_history import database, settings
-from generation_history.endpoint import ok
+from generation_history.access import bears
+from generation_history.contract import answers
+from generation_history.endpoint import handler, ok
+from generation_history.errors import NotAuthenticated
+from generation_history.models import Health
 from generation_history.work_queue import WorkQueue
 
 router = Router()
@@ -26,7 +31,19 @@ def _queue() -> WorkQueue:
     return WorkQueue(db, lease_seconds=settings.worker().lease_seconds)
 
 
-@router.get("/ops/health")
+def _admit(headers: Mapping[str, str], _method: str) -> None:
+    if not bears(headers, settings.health_token()):
+        raise NotAuthenticated("the health endpoint asks for HEALTH_TOKEN: Authorization: Bearer <token>")
+
+
+main = handler(router, admit=_admit)
+
+
+@router.get(
+    "/ops/health",
+    responses=answers(200, 503, healthy=bool, problems=list[str], **Health.__annotations__),
+    security=[{"monitor": []}],
+)
 def get_health() -> Response[str]:
     """200 with figures while the work gets done, 503 with the same and the problems while it does not."""
     health = _queue().health()

@@ -4,7 +4,7 @@ import logging
 from functools import cache
 from typing import Any
 
-from generation_history import logs, worker
+from generation_history import logs, poller
 from generation_history.endpoint import Context, request_id
 from generation_history.errors import HistoryError
 
@@ -14,15 +14,16 @@ logs.configure()
 #: Kept for a step that is finishing when the time is up.
 MARGIN_SECONDS = 10.0
 
-_worker = cache(worker.from_settings)
+_poller = cache(poller.from_settings)
 
 
 def main(event: dict[str, Any], context: Context) -> dict[str, Any]:  # noqa: ARG001
-    """{"steps": how many were done}, or {"error": why none could be}."""
+    """{"steps": how many were done, "archives": how many are ready}, or {"error": why none could be}."""
     with logs.about(request_id=request_id(context)):
         try:
-            steps = _worker().run(seconds=context.get_remaining_time_in_millis() / 1000 - MARGIN_SECONDS)
+            seconds = context.get_remaining_time_in_millis() / 1000 - MARGIN_SECONDS
+            steps, archives = _poller().run(seconds=seconds)
         except HistoryError as error:
             logger.error("the poller cannot work: %s", error)  # noqa: TRY400
             return {"error": str(error)}
-    return {"steps": steps}
+    return {"steps": steps, "archives": archives}

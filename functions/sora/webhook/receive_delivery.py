@@ -5,11 +5,15 @@ from functools import cache
 from aws_lambda_powertools.event_handler.api_gateway import Response, Router
 
 from generation_history import database, settings, webhooks
-from generation_history.endpoint import ok
+from generation_history.contract import answers, reads, refuses
+from generation_history.endpoint import handler, ok
+from generation_history.errors import TooLarge
 from generation_history.waking import wake_poller
+from generation_history.webhooks import DeliveryBody
 from generation_history.work_queue import WorkQueue
 
 router = Router()
+main = handler(router, admit=lambda _headers, _method: None)
 
 
 @cache
@@ -18,7 +22,12 @@ def _queue() -> WorkQueue:
     return WorkQueue(db, lease_seconds=settings.worker().lease_seconds)
 
 
-@router.post("/sora/webhook")
+@router.post(
+    "/sora/webhook",
+    responses=answers(new=bool) | refuses(TooLarge),
+    security=[{"signature": []}],
+    openapi_extensions=reads(DeliveryBody),
+)
 def receive_delivery() -> Response[str]:
     """200 once the delivery is recorded and its job due; it downloads nothing, and a repeat changes nothing."""
     event = router.current_event

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response, redirect, request, send_from_directory
+from werkzeug.routing import PathConverter
 from werkzeug.wrappers import Response as AnyResponse
 
 from scripts.local.host.instances import Pool
@@ -19,10 +20,21 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _TEXT = ("application/json", "application/x-www-form-urlencoded", "text/")
 
 
+class _Rest(PathConverter):
+    """What follows a function's name: anything, line breaks too."""
+
+    regex = "(?s:.+)"
+    part_isolating = False
+
+
 def create_gateway(pools: Mapping[tuple[str, str], Pool], web: Path) -> Flask:
-    """A WSGI application: /api/<package>/<function>[/rest] and the same without /api, and the files of web."""
+    """A WSGI application: /api/<package>/<function>[/rest] and the same without /api, and the files of web.
+
+    /api/clone is routed to where generations are created, as a gateway may do.
+    """
     app = Flask(__name__, static_folder=None)
     app.url_map.merge_slashes = False
+    app.url_map.converters["rest"] = _Rest
 
     def call(package: str, function: str, rest: str = "") -> Response:  # noqa: ARG001 - decoded; the platform's is raw
         pool = pools.get((package, function))
@@ -34,9 +46,12 @@ def create_gateway(pools: Mapping[tuple[str, str], Pool], web: Path) -> Flask:
         return _respond(pool, raw_path.partition(f"/{package}/{function}")[2])
 
     for prefix in ("/api", ""):
-        for tail in ("", "/", "/<path:rest>"):
+        for tail in ("", "/", "/<rest:rest>"):
             rule = f"{prefix}/<any(history,sora,ops):package>/<function>{tail}"
             app.add_url_rule(rule, view_func=call, methods=METHODS, strict_slashes=False)
+
+    creates = {"package": "history", "function": "generations"}
+    app.add_url_rule("/api/clone", "clone", call, methods=["POST", "OPTIONS"], defaults=creates)
 
     def file(name: str = "index.html") -> AnyResponse:
         return _file(web, name)

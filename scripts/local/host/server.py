@@ -26,6 +26,8 @@ def host(environment: Mapping[str, str], *, port: int, logs: Path, minute: float
 
     A minute of their schedule takes `minute` seconds here.
     """
+    # Werkzeug would say it in two lines, and end the process.
+    ports.require_free(port, of="the functions")
     with ExitStack() as closing:
         pools = {(function.package, function.name): Pool(function, logs) for function in read_project(environment)}
         server = make_server(

@@ -6,11 +6,12 @@ import threading
 from collections.abc import Mapping
 from typing import Any, cast
 
-from flask import Flask, Response, request, send_file
+from flask import Flask, Response, g, request, send_file
 from flask.json.provider import DefaultJSONProvider
-from werkzeug.exceptions import MethodNotAllowed
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from scripts.local.simulator import control
+from scripts.local.simulator.arrivals import keep_arrivals
 from scripts.local.simulator.create_request import PROMPT_LENGTH, CreateRequest, check_fields
 from scripts.local.simulator.directives import Directives, read_directives
 from scripts.local.simulator.errors import ApiError, answer_errors
@@ -41,12 +42,14 @@ def create_app(
     faults = Faults()
     misbehaviour = Misbehaviour(faults, manner.envelope, ended)
     app.register_blueprint(control.control(jobs, faults))
+    keep_arrivals(app, jobs, lambda: _prompt(manner))
 
     # An endpoint's name is the place of its faults.
     @app.post("/v1/videos", endpoint="create")
     def create_video() -> Mapping[str, Any]:
         wanted, directives = _accepted(jobs, manner)
         job = jobs.add(manner.new_id(), wanted, directives)
+        g.job_id = job.id
         studio.start(job)
         return manner.video(job, jobs.clock())
 
@@ -104,15 +107,21 @@ def _check_key(api_key: str) -> None:
 
 def _accepted(jobs: Jobs, manner: Manner) -> tuple[CreateRequest, Directives]:
     """The request to create a job; one that is refused has been counted before its 400 is raised."""
-    prompt = ""
     try:
-        fields = manner.fields(request)
-        prompt = str(fields.get("prompt") or "")
-        wanted = check_fields(fields)
+        wanted = check_fields(manner.fields(request))
         return wanted, _agreed(read_directives(wanted.prompt))
     except ApiError:
-        jobs.count_rejected(prompt[:PROMPT_LENGTH].encode(errors="replace").decode())
+        jobs.count_rejected(_prompt(manner))
         raise
+
+
+def _prompt(manner: Manner) -> str:
+    """The prompt of a request to create a job, as far as one can be made out."""
+    try:
+        prompt = str(manner.fields(request).get("prompt") or "")
+    except (ApiError, HTTPException):
+        return ""
+    return prompt[:PROMPT_LENGTH].encode(errors="replace").decode()
 
 
 def _agreed(directives: Directives) -> Directives:

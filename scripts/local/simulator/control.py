@@ -19,6 +19,10 @@ def control(jobs: Jobs, faults: Faults) -> Blueprint:
     def count_posts() -> Posts:
         return jobs.posts()
 
+    @routes.get("/arrivals")
+    def list_arrivals() -> dict[str, Any]:
+        return {"arrivals": jobs.arrivals()}
+
     @routes.get("/jobs")
     def list_jobs() -> dict[str, Any]:
         now = jobs.clock()
@@ -27,6 +31,9 @@ def control(jobs: Jobs, faults: Faults) -> Blueprint:
                 {
                     "id": job.id,
                     "prompt": job.prompt,
+                    "model": job.model,
+                    "size": job.size,
+                    "seconds": job.seconds,
                     "created_at": int(job.created_at),
                     "status": "gone" if job.deleted else job.status(now),
                 }

@@ -11,8 +11,9 @@ from scripts.local.simulator.errors import ApiError
 
 #: What a fault is put on; everything is every request to /v1, even one that has no key or no route.
 Place = Literal["create", "retrieve", "list", "content", "delete", "everything"]
-Kind = Literal["status", "html", "json", "close", "hang", "truncate", "slow"]
+Kind = Literal["status", "html", "json", "close", "hang", "truncate", "slow", "vague"]
 
+_SHOWING_JOBS = {"create", "retrieve", "list"}
 LONGEST_HANG_SECONDS = 3600
 
 
@@ -22,11 +23,13 @@ class Fault(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     #: status: an error in the manner's envelope; html and json: a page or an object, as 200 unless a status is named;
-    #: close: no answer; hang: none for so many seconds; truncate: half of the answer; slow: all of it, dripping.
+    #: close: no answer; hang: none for so many seconds; truncate: half of the answer; slow: all of it, dripping;
+    #: vague: every job in it has this word for its status.
     kind: Kind = "status"
     status: Annotated[int, Field(ge=400, le=599)] | None = None
     retry_after: Annotated[int, Field(ge=0)] | None = None
     seconds: Annotated[float, Field(ge=0, le=LONGEST_HANG_SECONDS)] = 60.0
+    word: str = "dreaming"
     bytes_per_second: Annotated[float, Field(gt=0)] | None = None
     #: The job is made and its POST counted, and only then the answer goes wrong.
     after_accepting: bool = False
@@ -37,7 +40,7 @@ class Fault(BaseModel):
     @property
     def is_late(self) -> bool:
         """Whether the request is carried out first, and only its answer spoiled."""
-        return self.after_accepting or self.kind in {"truncate", "slow"}
+        return self.after_accepting or self.kind in {"truncate", "slow", "vague"}
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
@@ -89,6 +92,8 @@ class Faults:
         for place, faults in places.items():
             if place != "create" and any(fault.after_accepting for fault in faults):
                 raise ApiError(400, "Invalid fault: after_accepting belongs to create.", param=place)
+            if place not in _SHOWING_JOBS and any(fault.kind == "vague" for fault in faults):
+                raise ApiError(400, "Invalid fault: vague belongs to answers that show jobs.", param=place)
         with self._lock:
             self._set = {place: [ArmedFault(fault) for fault in faults] for place, faults in places.items()}
 

@@ -14,6 +14,9 @@ from scripts.local.simulator.directives import Directives
 from scripts.local.simulator.job import Job
 
 Order = Literal["asc", "desc"]
+#: What became of a POST: a job, and its whole answer; no job, said in an answer that leaves no doubt (refused, busy: a
+#: 429); anything else went wrong before the job was made, or after it.
+Answer = Literal["accepted", "refused", "busy", "fault_before", "fault_after"]
 
 # A deleted job keeps its row: it is still a valid `after`, so a list may be paged while it is emptied.
 _SCHEMA = """
@@ -38,6 +41,13 @@ _SCHEMA = """
         prompt text primary key,
         accepted integer not null default 0,
         rejected integer not null default 0
+    );
+    create table if not exists arrivals (
+        seq integer primary key autoincrement,
+        prompt text not null,
+        arrived_at real not null,
+        answer text,
+        job_id text
     );
 """
 _INSERT = """
@@ -87,6 +97,15 @@ class Posts(TypedDict):
     rejected: dict[str, int]
 
 
+class Arrival(TypedDict):
+    """One POST as it came; without an answer as long as it has none, or for ever if the process died in it."""
+
+    prompt: str
+    arrived_at: float
+    answer: Answer | None
+    job_id: str | None
+
+
 class Jobs:
     """The jobs of one data folder; safe to share between threads, one process at a time."""
 
@@ -128,6 +147,19 @@ class Jobs:
         """The POST of this prompt counts as refused; a body without one counts under the empty prompt."""
         with self._transaction() as connection:
             connection.execute(_COUNT_REJECTED, [prompt])
+
+    def arrived(self, prompt: str) -> int:
+        """The number of a POST that came now, kept before anything is done about it."""
+        with self._transaction() as connection:
+            cursor = connection.execute(
+                "insert into arrivals (prompt, arrived_at) values (?, ?)", [prompt, self.clock()]
+            )
+        return int(cursor.lastrowid or 0)
+
+    def answered(self, arrival: int, answer: Answer, *, job_id: str | None) -> None:
+        """What became of that POST is known, and about to be said."""
+        with self._transaction() as connection:
+            connection.execute("update arrivals set answer = ?, job_id = ? where seq = ?", [answer, job_id, arrival])
 
     def get(self, job_id: str) -> Job | None:
         """The job of this id, or None if there is none or it was deleted."""
@@ -190,6 +222,12 @@ class Jobs:
         accepted = {prompt: count for prompt, count, _ in rows if count}
         rejected = {prompt: count for prompt, _, count in rows if count}
         return Posts(posts=accepted, total=sum(accepted.values()), rejected=rejected)
+
+    def arrivals(self) -> list[Arrival]:
+        """Every POST that ever came, also one that made no job, oldest first."""
+        with self._transaction() as connection:
+            rows = connection.execute("select prompt, arrived_at, answer, job_id from arrivals order by seq").fetchall()
+        return [Arrival(**dict(row)) for row in rows]
 
     def close(self) -> None:
         """The database is closed; its files hold everything."""

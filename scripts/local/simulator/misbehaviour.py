@@ -1,5 +1,6 @@
 """What comes of a fault: the bad answer a request gets, instead of its own or after it was carried out."""
 
+import json
 import threading
 from collections.abc import Iterator
 
@@ -45,11 +46,14 @@ class Misbehaviour:
         if response.status_code >= 400:  # noqa: PLR2004
             self._faults.take_back(struck)
             return response
+        g.spoiled = True
         match struck.fault.kind:
             case "slow":
                 return Pace(struck.fault.bytes_per_second).set(response, self._ended)
             case "truncate":
                 return _halved(response)
+            case "vague":
+                return _vague(response, struck.fault.word)
             case _:
                 return self._answer(struck.fault)
 
@@ -74,6 +78,16 @@ class Misbehaviour:
         self._ended.wait(after)
         raise ConnectionAbortedError
         yield b""
+
+
+def _vague(response: Response, word: str) -> Response:
+    """The same answer, but for the status of every job in it."""
+    answer = response.get_json()
+    for job in [answer, *answer.get("data", [])]:
+        if "status" in job:
+            job["status"] = word
+    response.set_data(json.dumps(answer))
+    return response
 
 
 def _halved(response: Response) -> Response:

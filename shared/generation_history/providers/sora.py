@@ -160,9 +160,13 @@ class SoraProvider:
         raise ProviderUnavailable(f"{self._host()}: {said}", retry_after=_retry_after(response))
 
     def check(self) -> None:
-        """Guarantees that the server is there and takes the key; the error names the setting to look at."""
-        if self.is_gone():
-            raise ProviderUnavailable(f"SORA_BASE_URL: there is no /videos at {self.base_url}")
+        """Guarantees that the server lists videos and takes the key; the error names the setting to look at."""
+        try:
+            self._list(self._ask("videos", {"limit": "1"}))
+        except JobGone:
+            raise ProviderUnavailable(f"SORA_BASE_URL: there is no /videos at {self.base_url}") from None
+        except ProviderUnavailable as error:
+            raise ProviderUnavailable(f"SORA_BASE_URL: {str(error).removeprefix('SORA_BASE_URL: ')}") from None
 
     def is_gone(self) -> bool:
         """Whether it answers as if it had no videos at all (404, 410): then its not knowing a job says nothing."""

@@ -1,0 +1,65 @@
+"""POST and GET /history/generations/{id}/download: a whole generation as one zip."""
+
+from typing import Literal
+from uuid import UUID
+
+from aws_lambda_powertools.event_handler.api_gateway import Response, Router
+
+from generation_history.archives import Archive, Archives
+from generation_history.contract import answers, refuses
+from generation_history.endpoint import handler, history, ok
+from generation_history.errors import ArchiveFailed, Conflict
+from generation_history.publishing import archive_link
+
+router = Router()
+main = handler(router)
+_ANSWERS = (
+    answers(200, status=Literal["ready"], url=str, expires_at=str, size=int, videos=int, outdated=bool)
+    | answers(
+        202,
+        status=Literal["queued", "building"],
+        videos=int,
+        videos_done=int,
+        bytes=int,
+        bytes_done=int,
+        outdated=bool,
+        status_url=str,
+    )
+    | refuses(ArchiveFailed, Conflict)
+)
+
+#: How long a caller may wait before it looks again.
+LOOK_SECONDS = 2
+
+
+@router.post("/history/generations/<generation_id>/download", responses=_ANSWERS)
+def ask_for_archive(generation_id: UUID) -> Response[str]:
+    """202 while the zip of what is stored by now is made, 200 with its link if that is there already."""
+    archive = Archives(history().owner_id).ask(str(generation_id))
+    if archive["new"]:
+        # Late: no read needs it.
+        from generation_history.waking import wake_poller  # noqa: PLC0415
+
+        wake_poller()
+    return _shown(generation_id, archive)
+
+
+@router.get("/history/generations/<generation_id>/download", responses=_ANSWERS)
+def get_archive(generation_id: UUID) -> Response[str]:
+    """200 with a link to the zip that was asked for last, 202 while it is made, 409 with the reason if it cannot be."""
+    return _shown(generation_id, Archives(history().owner_id).read(str(generation_id)))
+
+
+def _shown(generation_id: UUID, archive: Archive) -> Response[str]:
+    state, code = archive["state"], archive["error_code"]
+    if state == "ready":
+        url, expires_at = archive_link(archive)
+        kept = {"size": archive["size"], "videos": archive["videos"], "outdated": archive["outdated"]}
+        return ok(status="ready", url=url, expires_at=expires_at.isoformat(), **kept)
+    if state == "failed" and code:
+        raise ArchiveFailed(code, f"{code}: the archive could not be made: {archive['error_message']}")
+    progress = {name: archive[name] for name in ("videos", "videos_done", "bytes", "bytes_done")}
+    status_url = f"/api/history/generations/{generation_id}/download"
+    answer = ok(202, status=state, **progress, outdated=archive["outdated"], status_url=status_url)
+    answer.headers["Retry-After"] = str(LOOK_SECONDS)
+    return answer

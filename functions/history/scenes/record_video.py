@@ -1,0 +1,30 @@
+"""POST /history/scenes/{id}/video: its caller has submitted it by itself; the poller brings the video home."""
+
+from typing import Annotated
+from uuid import UUID
+
+from aws_lambda_powertools.event_handler.api_gateway import Response, Router
+from aws_lambda_powertools.event_handler.openapi.params import Body
+from pydantic import Field
+
+from generation_history.bodies import JsonObject
+from generation_history.contract import answers
+from generation_history.endpoint import handler, history, ok
+from generation_history.models import Scene
+from generation_history.publishing import SignedLinks
+
+router = Router()
+main = handler(router)
+
+
+class ProviderJob(JsonObject):
+    """The job's id at the configured provider; no URL is taken, the provider knows where its video is."""
+
+    sora_video_id: str = Field(min_length=1, max_length=1000, pattern="^[!-~]+$")
+
+
+@router.post("/history/scenes/<scene_id>/video", responses=answers(202, scene=Scene))
+def record_video(scene_id: UUID, body: Annotated[ProviderJob, Body()]) -> Response[str]:
+    """202 with the scene, which is polled, fetched and stored from now on; nothing is posted for it."""
+    scene = history().record_provider_job(str(scene_id), body.sora_video_id)
+    return ok(202, scene=SignedLinks().scene(scene, scene.get("generation_id", "")))

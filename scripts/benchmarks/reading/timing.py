@@ -1,0 +1,39 @@
+"""Medians of ways that take turns, so that whatever else the machine does falls on all of them alike."""
+
+import gc
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+Name = TypeVar("Name")
+
+
+#: What takes longer than this is not asked again and again.
+MOST_SECONDS = 30
+
+
+def medians(ways: Mapping[Name, Sequence[Callable[[], object]]], *, rounds: int) -> dict[Name, float]:
+    """Milliseconds of each way: the median of so many rounds, in each of which every way has one turn.
+
+    The calls of a way take turns, too. Who goes first changes with each round; the first rounds warm up and do not
+    count. No round begins after MOST_SECONDS but the first that counts.
+    """
+    names = list(ways)
+    times: dict[Name, list[float]] = {name: [] for name in names}
+    warm_up = max(1, rounds // 10)
+    gc.collect()
+    end = time.perf_counter() + MOST_SECONDS
+    for turn in range(-warm_up, rounds):
+        if turn > 0 and time.perf_counter() > end:
+            break
+        first = turn % len(names)
+        for name in names[first:] + names[:first]:
+            calls = ways[name]
+            call = calls[turn % len(calls)]
+            started = time.perf_counter()
+            call()
+            elapsed = time.perf_counter() - started
+            if turn >= 0:
+                times[name].append(elapsed * 1000)
+    return {name: statistics.median(taken) for name, taken in times.items()}

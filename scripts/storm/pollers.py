@@ -1,0 +1,113 @@
+"""The soak's poller processes: killed, frozen, told a wrong time, held back by limits, and never few for long."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from scripts.local import process
+from scripts.local.host.project import ROOT
+from scripts.storm.site import Site
+
+POLLERS = 3
+#: Longer than a lease, so that another takes the frozen one's work over; shorter than what was posted is looked for.
+FROZEN_SECONDS = 5.0
+#: Of an answer's; more than a frozen poller, so that what it left unanswered is answered meanwhile.
+PATIENCE_SECONDS = 3
+#: Within what S3 tolerates of a signature's time, and far beyond it.
+CLOCKS: Final = (0, 0, 300, -300, 86_400, -86_400)
+LIMITS: Final[tuple[dict[str, str], ...]] = (
+    {},
+    {},
+    {},
+    {"SORA_SUBMITTING": "off"},
+    {"SORA_MAX_RUNNING": "2"},
+    {"SORA_MAX_PER_MINUTE": "30"},
+    {"SPEND_LIMIT_PER_OWNER_DAY": "1"},
+)
+
+
+@dataclass
+class Poller:
+    """One of them, and the file that its clock goes by."""
+
+    process: subprocess.Popen[bytes]
+    clock: Path
+    #: None until it was frozen, which happens once: what it holds up is held up no longer than one such time.
+    thaw_at: float | None = None
+
+
+class Pollers:
+    """As many as POLLERS, each under the limits that held when it was started."""
+
+    def __init__(self, site: Site, chance: random.Random) -> None:
+        self._site = site
+        self._chance = chance
+        self._running: list[Poller] = []
+        self._limits: dict[str, str] = {}
+        self._started = 0
+        self.counts: Counter[str] = Counter()
+
+    def keep_up(self) -> None:
+        """As many run as should; who was frozen long enough goes on, with leases that others hold by now."""
+        for poller in self._running:
+            if poller.thaw_at is not None and time.monotonic() > poller.thaw_at:
+                poller.process.send_signal(signal.SIGCONT)
+        self._running = [poller for poller in self._running if poller.process.poll() is None]
+        while len(self._running) < POLLERS:
+            self._running.append(self._start())
+
+    def _start(self) -> Poller:
+        self._started += 1
+        clock = self._site.folder / f"clock-{self._started}"
+        clock.write_text("0")
+        command = [sys.executable, "-m", "scripts.local.shifted_clock", str(clock)]
+        command += ["scripts.poller", "--impatient", str(PATIENCE_SECONDS)]
+        log = self._site.folder / "pollers.log"
+        return Poller(process.start(command, log=log, cwd=ROOT, env={**os.environ, **self._limits}), clock)
+
+    def kill_one(self) -> None:
+        """One of them is killed, whatever it is doing."""
+        self._kill(self._chance.choice(self._running))
+        self.counts["pollers killed"] += 1
+
+    def freeze_one(self) -> None:
+        """One of them does nothing for a while, and does not know it."""
+        fresh = [poller for poller in self._running if poller.thaw_at is None]
+        if fresh:
+            poller = self._chance.choice(fresh)
+            poller.process.send_signal(signal.SIGSTOP)
+            poller.thaw_at = time.monotonic() + FROZEN_SECONDS
+            self.counts["pollers frozen"] += 1
+
+    def move_one_clock(self) -> None:
+        """The clock of one of them jumps."""
+        self._chance.choice(self._running).clock.write_text(str(self._chance.choice(CLOCKS)))
+        self.counts["poller clocks moved"] += 1
+
+    def change_limits(self) -> None:
+        """Whoever is started from now on is held back otherwise than before, or not at all."""
+        self._limits = self._chance.choice(LIMITS)
+        self.counts["limits changed"] += 1
+
+    def begin_anew(self) -> None:
+        """Others work from now on, held back by nothing, their clocks right."""
+        self.close()
+        self._limits = {}
+        self.keep_up()
+
+    def close(self) -> None:
+        """None is left."""
+        for poller in self._running:
+            self._kill(poller)
+        self._running.clear()
+
+    def _kill(self, poller: Poller) -> None:
+        poller.process.kill()
+        poller.process.wait()

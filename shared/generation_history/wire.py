@@ -1,0 +1,30 @@
+"""JSON as it travels: quickly made, and as long as the platform counts it."""
+
+import json
+
+import pydantic_core
+
+#: What the platform takes and gives back in one call.
+MAX_BODY_BYTES = 1_000_000
+#: What is around a body: its status and headers.
+AROUND_BYTES = 10_000
+
+
+def to_json(value: object) -> str:
+    """The value as compact JSON."""
+    try:
+        return pydantic_core.to_json(value, fallback=str).decode()
+    except pydantic_core.PydanticSerializationError:
+        # Too deep for it, or half of a surrogate pair, which has no bytes of its own.
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=str)
+
+
+def carried_bytes(text: str) -> int:
+    """How long a body is where the platform counts it: as a string within JSON, its quotes escaped."""
+    return len(to_json(text).encode(errors="replace"))
+
+
+def fits(body: str, most: int = MAX_BODY_BYTES - AROUND_BYTES) -> bool:
+    """Whether a body of JSON is carried in at most so many bytes; what is in doubt is counted."""
+    # What JSON escapes is escaped in the body already, so that no byte of it becomes more than two.
+    return 2 * len(body.encode(errors="replace")) + 2 <= most or carried_bytes(body) <= most
