@@ -107,6 +107,10 @@ class ObjectStore:
         after: dict[str, str] = {}
         while True:
             page = self._call("list_objects_v2", Prefix=prefix, **after)
+            if "IsTruncated" not in page:
+                # botocore takes an answer that broke off within its head for one without anything in it.
+                why = f"{self._settings.endpoint} broke off a list of objects"
+                raise SceneFailure("storage_failed", f"DO_SPACES_ENDPOINT: {why}")
             yield from ((found["Key"], found["LastModified"]) for found in page.get("Contents", []))
             if not page.get("IsTruncated"):
                 return

@@ -142,7 +142,6 @@ def test_a_store_that_fails_keeps_the_scene_waiting_until_it_works_again(
         assert replace(place, store=ObjectStore(spaces())).proof().completed == 1
 
 
-@pytest.mark.xfail(strict=True, reason="an answer that breaks off within its head is taken for an empty list")
 def test_a_list_of_objects_that_breaks_off_is_an_error_and_no_empty_list(place: Place, tmp_path: Path):
     """A purge would remove the rows of objects that are still there."""
     file = tmp_path / "file"

@@ -73,7 +73,7 @@ def test_a_worker_killed_after_the_row_had_nothing_left_to_do(place: Place):
 
 IN_THE_WAY = [
     {"status": 404},
-    pytest.param({"status": 502}),
+    {"status": 502},
 ]
 
 
