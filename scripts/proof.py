@@ -13,13 +13,10 @@ from psycopg.rows import dict_row
 
 from generation_history.generation_manager import GenerationManager
 from generation_history.models import FAILURE_CODES, Status
-from generation_history.object_store import ObjectStore, key_of, thumbnail_key
+from generation_history.object_store import ObjectStore, key_of
 from scripts.local.simulator.directives import read_directives
 from scripts.local.simulator.picture import digest
 from scripts.payments import ASK_SECONDS, Row, check_costs, check_posts, count_unposted, read_payments
-
-#: What a scene says whose thumbnail the store seems not to have taken.
-UNHEARD = "the thumbnail could not be stored"
 
 _SCENES = """
     select s.id::text, s.sora_prompt as prompt, s.status, s.attempt, s.error_code, s.video_url, s.thumbnail_url,
@@ -48,8 +45,7 @@ class Proof:
     """What was found. Every number from unfinished_scenes on must be 0; problems says in words what does not hold.
 
     posts are those that may have made a job, refused_posts those that provably made none, as the provider saw them;
-    attempts without a post are unposted_attempts, so posts = attempts - unposted_attempts where nothing is wrong. The
-    store may take a thumbnail and never say so: its scene says that it has none, and the next reconcile removes it.
+    attempts without a post are unposted_attempts, so posts = attempts - unposted_attempts where nothing is wrong.
     """
 
     scenes: int = 0
@@ -61,7 +57,6 @@ class Proof:
     posts: int = 0
     refused_posts: int = 0
     cents: int = 0
-    unheard_thumbnails: int = 0
     unfinished_scenes: int = 0
     unfit_failures: int = 0
     double_posts: int = 0
@@ -163,13 +158,7 @@ def _check_objects(proof: Proof, scenes: Sequence[Row], store: ObjectStore) -> N
         if url is not None
     }
     stored = {key for key, _modified in store.keys("")}
-    unheard = {
-        thumbnail_key(key)
-        for key, scene in named.items()
-        if key is not None and scene["thumbnail_url"] is None and (scene["error_message"] or "").startswith(UNHEARD)
-    }
-    proof.unheard_thumbnails = len(stored & unheard)
-    for key in sorted(stored - named.keys() - unheard):
+    for key in sorted(stored - named.keys()):
         proof.found("orphans", f"no row names the object {key}")
     for key, scene in named.items():
         if key not in stored:

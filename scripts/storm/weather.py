@@ -59,7 +59,8 @@ STORE: Final[dict[str, Callable[[random.Random], Fate]]] = {
     "503": lambda _: answering("503 Service Unavailable", _S3_ERROR.format(code="SlowDown")),
     "silence": lambda _: SILENCE,
     "mute": lambda _: MUTE,
-    "cut": lambda chance: Fate(chance.randint(1, 40_000), "up"),
+    "cut on the way there": lambda chance: Fate(chance.randint(1, 40_000), "up"),
+    "cut on the way back": lambda chance: Fate(chance.randint(1, 600), "down"),
 }
 #: How far the database's clock goes wrong: more than a lease, so that the living lose theirs.
 CLOCKS: Final = (0, -20, 20)

@@ -16,6 +16,7 @@ HistoryError                    500  internal
 |   `-- ArchiveFailed           409  archive_failed       why a generation's archive could not be made
 |-- TooLarge                    413  too_large
 |-- SceneFailure                500  its failure code     why a scene has no video; .final: trying again cannot help
+|   `-- StoreRefused                                      the store provably did not take the object (4xx)
 `-- ProviderError               502  provider_error       what a video provider answered
     |-- NotSent                                           the provider provably has no job of it (429, no connection)
     |-- Rejected                                          it refused this request for good
@@ -154,6 +155,13 @@ class SceneFailure(HistoryError):
     def codes(cls) -> tuple[str, ...]:
         """The closed set of failure codes."""
         return FAILURE_CODES
+
+
+class StoreRefused(SceneFailure):
+    """The object store said no (4xx): it holds nothing new. After any other failure it may."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("storage_failed", message)
 
 
 class ProviderError(HistoryError):

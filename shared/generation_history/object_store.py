@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Self, cast
 from urllib.parse import quote, urlsplit
 
-from generation_history.errors import SceneFailure
+from generation_history.errors import SceneFailure, StoreRefused
 from generation_history.settings import SpacesSettings
 
 CONNECT_SECONDS = 5
@@ -43,7 +43,10 @@ _BLAME: Final = {
 
 
 class ObjectStore:
-    """One bucket. A failure to reach or use it is a SceneFailure storage_failed that names the setting to look at."""
+    """One bucket. A failure to reach or use it is a SceneFailure storage_failed that names the setting to look at.
+
+    It is a StoreRefused where the store provably did nothing.
+    """
 
     def __init__(self, settings: SpacesSettings) -> None:
         self._settings = settings
@@ -194,11 +197,17 @@ class ObjectStore:
         try:
             yield
         except ClientError as error:
-            code = str(cast("Any", error.response).get("Error", {}).get("Code", ""))
+            answer = cast("Any", error.response)
+            code = str(answer.get("Error", {}).get("Code", ""))
             if code == "NoSuchKey":
                 raise FileNotFoundError(f"there is no such object in the bucket {self._settings.bucket}") from None
             blamed = _BLAME.get(code, f"DO_SPACES_ENDPOINT: {self._settings.endpoint} answered {code or 'no S3 error'}")
-            raise SceneFailure("storage_failed", f"{blamed} (bucket {self._settings.bucket})") from None
+            said = f"{blamed} (bucket {self._settings.bucket})"
+            told = answer.get("ResponseMetadata", {})
+            # An earlier try of botocore's, without an answer, may have stored it.
+            if 400 <= told.get("HTTPStatusCode", 0) < 500 and not told.get("RetryAttempts"):  # noqa: PLR2004
+                raise StoreRefused(said) from None
+            raise SceneFailure("storage_failed", said) from None
         # Where everything is redirected, botocore asks for the bucket's region again and again.
         except (BotoCoreError, RecursionError) as error:
             where = f"DO_SPACES_ENDPOINT or DO_SPACES_REGION: {self._settings.endpoint} cannot be used"

@@ -10,7 +10,7 @@ from typing import get_args
 from uuid import uuid4
 
 from generation_history import ffmpeg, settings
-from generation_history.errors import InvalidValue, JobGone, ProviderError, SceneFailure
+from generation_history.errors import InvalidValue, JobGone, ProviderError, SceneFailure, StoreRefused
 from generation_history.ids import as_uuid
 from generation_history.models import VariantType, VideoMetadata
 from generation_history.object_store import ObjectStore, scene_key, thumbnail_key
@@ -47,7 +47,9 @@ class VideoStorageManager:
     ) -> tuple[str, str | None, VideoMetadata]:
         """The plain URLs of the stored video and thumbnail, and what the video is; nothing is left in temp.
 
-        The video comes first: if only its thumbnail fails, that URL is None and metadata["thumbnail_error"] says why.
+        The video comes first: if only its thumbnail cannot be made, or is refused by the store, that URL is None and
+        metadata["thumbnail_error"] says why. A store that may have taken it all the same is a failure as for the video:
+        no row would name the object.
         The same call again writes the same bytes to the same keys. The download takes at most so many seconds. A video
         that the provider does not have any more may be home already: who brought it died before that was recorded.
         With may_be_home, which says that this attempt had no other job, that is looked for after any failure.
@@ -80,8 +82,8 @@ class VideoStorageManager:
     def _try_thumbnail(self, key: str, thumbnail: Path) -> tuple[str | None, str | None]:
         try:
             return self._spaces().put(key, thumbnail, content_type="image/jpeg"), None
-        except SceneFailure as failure:
-            return None, f"the thumbnail could not be stored: {failure}"
+        except StoreRefused as refusal:
+            return None, f"the thumbnail could not be stored: {refusal}"
 
     def download_sora_video(self, video_content_url: str, openai_api_key: str, *, seconds: float | None = None) -> str:
         """The path of the downloaded mp4, whole and checked; the download takes at most so many seconds.

@@ -126,12 +126,6 @@ def test_what_is_broken_is_found(done: Place, breaking, tmp_path: Path):
     assert not proof.holds
 
 
-def test_a_thumbnail_that_the_store_took_without_saying_so_is_no_orphan(done: Place):
-    done.rows("update scenes set thumbnail_url = null, error_message = 'the thumbnail could not be stored: 503'")
-
-    assert done.proof().unheard_thumbnails == 1
-
-
 def test_a_post_that_provably_made_no_job_may_be_made_again(done: Place, tmp_path: Path):
     done.faults(create={"status": 429, "times": 1})
     with pytest.raises(requests.HTTPError):

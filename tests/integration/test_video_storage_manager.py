@@ -11,7 +11,7 @@ import pytest
 import requests
 from botocore.exceptions import IncompleteReadError
 
-from generation_history.errors import HistoryError, InvalidValue, JobGone, NotConfigured, SceneFailure
+from generation_history.errors import HistoryError, InvalidValue, JobGone, NotConfigured, SceneFailure, StoreRefused
 from generation_history.ids import uuid7
 from generation_history.object_store import ObjectStore
 from generation_history.video_storage_manager import VideoStorageManager
@@ -138,17 +138,37 @@ def test_a_video_whose_picture_cannot_be_made_is_stored_and_says_why(videos, scr
     assert metadata["thumbnail_error"].startswith("ffmpeg made no thumbnail: ")
 
 
-def test_a_video_whose_picture_cannot_be_stored_is_stored_and_says_why(
-    store, spaces, content_url, generation_id, monkeypatch
+@pytest.fixture
+def putting_pictures_fails_as(store, monkeypatch):
+    def arrange(failure: SceneFailure) -> None:
+        put = store.put
+
+        def put_no_pictures(key, path, *, content_type):
+            if content_type == "image/jpeg":
+                raise failure
+            return put(key, path, content_type=content_type)
+
+        monkeypatch.setattr(store, "put", put_no_pictures)
+
+    return arrange
+
+
+def test_a_picture_that_the_store_may_have_taken_is_tried_again(
+    store, content_url, generation_id, putting_pictures_fails_as
 ):
-    put = store.put
+    """A scene that said it has none would leave an object that no row names."""
+    putting_pictures_fails_as(SceneFailure("storage_failed", "no answer"))
 
-    def put_no_pictures(key, path, *, content_type):
-        if content_type == "image/jpeg":
-            raise SceneFailure("storage_failed", "the disk is full")
-        return put(key, path, content_type=content_type)
+    with pytest.raises(SceneFailure, match="no answer"):
+        VideoStorageManager(store=store).process_and_store_video(content_url, KEY, generation_id, "soft", 1)
 
-    monkeypatch.setattr(store, "put", put_no_pictures)
+    assert left_in_temp() == []
+
+
+def test_a_video_whose_picture_the_store_refuses_is_stored_and_says_why(
+    store, spaces, content_url, generation_id, putting_pictures_fails_as
+):
+    putting_pictures_fails_as(StoreRefused("the disk is full"))
     videos = VideoStorageManager(store=store)
 
     video_url, thumbnail_url, metadata = videos.process_and_store_video(content_url, KEY, generation_id, "soft", 1)
@@ -212,6 +232,20 @@ WRONG = {
     "DO_SPACES_SECRET_KEY": {"secret_key": "wrong-secret"},
     "DO_SPACES_ENDPOINT": {"endpoint": "http://127.0.0.1:1"},
 }
+
+
+@pytest.mark.parametrize(("status", "may_have_it"), [(403, False), (411, False), (500, True), (503, True)])
+def test_a_store_that_refuses_is_told_from_one_that_may_have_the_object(
+    scripted, spaces, film_path, status, may_have_it
+):
+    scripted.script(*[answer(status, b"<Error><Code>Any</Code></Error>", kind="text/xml")] * 3)
+
+    with pytest.raises(SceneFailure) as failure:
+        ObjectStore(replace(spaces, endpoint=scripted.base_url.removesuffix("/v1"))).put(
+            "key", Path(film_path), content_type="video/mp4"
+        )
+
+    assert isinstance(failure.value, StoreRefused) is not may_have_it
 
 
 @pytest.mark.parametrize(("setting", "wrong"), WRONG.items(), ids=WRONG.keys())
