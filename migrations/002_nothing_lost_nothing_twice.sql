@@ -143,6 +143,24 @@ begin
     end if;
 end $$;
 
+-- The answer to a POST that was given up as submit_unknown meanwhile: its worker stood still. The job is paid for, so
+-- the scene is pending again and waits for it. Raises lease_lost where anything else has happened since.
+create function take_late_answer(p_scene_id uuid, p_attempt integer, p_sora_video_id text) returns void
+language plpgsql as $$
+begin
+    update attempts a
+    set outcome = 'accepted', sora_video_id = p_sora_video_id, accepted_at = now(), finished_at = null,
+        error_code = null, error_message = null
+    from scenes s
+    where a.scene_id = p_scene_id and a.attempt = p_attempt and a.sora_video_id is null
+        and s.id = p_scene_id and s.attempt = p_attempt and s.status = 'failed' and s.error_code = 'submit_unknown';
+    if not found then
+        raise exception 'the answer for scene % came too late', p_scene_id using errcode = 'GH001';
+    end if;
+    update scenes set sora_video_id = p_sora_video_id where id = p_scene_id;
+    perform retry_scene(p_scene_id, '{}');
+end $$;
+
 -- What a worker knows to be the attempt's job stays so, and while a POST is under way nobody else names one: the id of
 -- a paid job would be lost.
 create function keep_the_job_of_an_attempt() returns trigger language plpgsql as $$
@@ -272,6 +290,7 @@ grant update (cost) on posts to history_worker;
 grant select, insert, update, delete on provider_states to history_worker;
 grant select, insert, update on pulses to history_worker;
 grant update (cost) on attempts to history_worker;
+grant insert on jobs to history_worker;
 grant update (expires_at, deaths) on jobs to history_worker;
 grant update (purge_at, actual_cost_reported) on generations to history_api;
 

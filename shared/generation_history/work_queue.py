@@ -320,6 +320,19 @@ class WorkQueue:
             wait=poll_interval(0),
         )
 
+    def accept_late(self, job: Job, video: VideoJob) -> None:
+        """The scene, given up as submit_unknown while its worker stood still, waits for the job it has after all.
+
+        LeaseLost where anything else has happened to it since; a Conflict where its generation is deleted.
+        """
+        self._write(
+            job,
+            guard="select take_late_answer(%(scene_id)s, %(attempt)s, %(video_id)s)",
+            roll_up=True,
+            attempt=job.attempt,
+            video_id=video.id,
+        )
+
     def unclaimed(self, base_url: str, videos: Sequence[VideoJob]) -> list[VideoJob]:
         """Those of a server's jobs that no scene of any owner has."""
         query = """

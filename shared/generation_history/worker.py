@@ -58,6 +58,8 @@ SUBMIT_STEP_SECONDS = 150.0
 STORE_SECONDS = 120.0
 #: No new job is claimed when less time than this is left: it would be a download of seconds.
 SHORTEST_STEP_SECONDS = 150.0
+#: An intent that took longer to commit is not posted: somebody may look for its job already, and give it up.
+INTENT_SECONDS = 30
 #: A job past its deadline at which so many workers died in a row is given up without another try.
 MOST_DEATHS = 5
 #: What a run gives to the statistics before it works.
@@ -244,19 +246,29 @@ class Worker:
             why = job.last_error or "no worker came"
             self._queue.give_up(job, "submit_rejected", f"not submitted before its deadline: {why}")
             return
-        provider = self._clients[0]
-        request = self._request(job)
+        if self._intend(job, self._clients[0], self._request(job)):
+            self._post(job, self._clients[0], self._request(job))
+
+    def _intend(self, job: Job, provider: VideoProvider, request: VideoRequest) -> bool:
+        """Whether the intent stands, and just now: only then may the job be posted."""
+        began = time.monotonic()
         try:
             self._queue.intend(
                 job, provider=provider.name, base_url=provider.base_url, request=request, limits=self._limits
             )
         except Held as held:
             self._hold(job, str(held))
-            return
+            return False
         except Unavailable as error:
             # The intent may stand all the same, and would keep the scene from ever being posted.
             self._queue.not_sent(job, str(error), retry_after=None)
-            return
+            return False
+        if time.monotonic() - began > INTENT_SECONDS:
+            self._queue.not_sent(job, "the worker stood still before its POST", retry_after=None)
+            return False
+        return True
+
+    def _post(self, job: Job, provider: VideoProvider, request: VideoRequest) -> None:
         try:
             video = provider.submit(request)
         except NotSent as error:
@@ -286,7 +298,10 @@ class Worker:
             reraise=True,
         )
         try:
-            retrying(self._queue.accept, job, video)
+            try:
+                retrying(self._queue.accept, job, video)
+            except LeaseLost:
+                retrying(self._queue.accept_late, job, video)
         except HistoryError as error:
             logger.error(  # noqa: TRY400 - a person must act on it: the traceback says nothing more
                 "scene %s: the provider's job %s is paid for and could not be recorded: %s",

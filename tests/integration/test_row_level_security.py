@@ -28,6 +28,7 @@ CALLS = {
     "admit_submission": "select admit_submission(%(owner)s, 1, 1, 1, 1)",
     "count_generations": "select count_generations()",
     "hold_intent": "select hold_intent(%(scene)s, 1, 'video_new')",
+    "take_late_answer": "select take_late_answer(%(scene)s, 1, 'video_new')",
     "may_post": "select may_post(%(scene)s)",
     "search_generations": "select search_generations('video.example', null, null, null, null, null, 10, 0)",
     "utc_day": "select utc_day(now())",

@@ -4,6 +4,7 @@ import logging
 
 import pytest
 
+from generation_history import worker
 from generation_history.errors import NotAllowed, NotSent, Rejected, Unavailable
 from generation_history.providers import VideoRequest
 from tests.fakes import as_asked, fail_with
@@ -151,6 +152,39 @@ def test_a_scene_not_submitted_before_its_deadline_is_not_posted_then_and_may_be
     assert "busy" in scenes.read(scene_id)["error_message"]
     assert len(provider.posts) == 1
     assert manager.retry_scene(scene_id)["status"] == "pending"
+
+
+def test_an_answer_that_comes_after_the_scene_was_given_up_is_waited_for_all_the_same(
+    scenes, provider, make_worker, db
+):
+    """Its worker stood still in the middle of the POST, longer than anybody looks for the job: it is paid for."""
+    scene_id = scenes.add()
+
+    def stand_still(_: object) -> None:
+        db.rows("update attempts set intended_at = now() - interval '1 hour'")
+        scenes.expire_leases()
+        scenes.make_due()
+        make_worker().run(seconds=600)
+        assert scenes.ended(scene_id) == ("failed", "submit_unknown")
+
+    provider.before_submit = stand_still
+
+    scenes.step()
+
+    assert scenes.ended(scene_id) == ("completed", None)
+    assert scenes.attempt(scene_id) == ("stored", "video_0")
+    assert len(provider.posts) == 1
+
+
+def test_a_worker_that_stood_still_after_its_intent_does_not_post(scenes, provider, monkeypatch):
+    """Somebody may be looking for its job by now, and give the scene up."""
+    monkeypatch.setattr(worker, "INTENT_SECONDS", -1)
+    scene_id = scenes.add()
+
+    scenes.step()
+
+    assert provider.posts == []
+    assert scenes.job(scene_id) == ("submit", 1, "the worker stood still before its POST")
 
 
 def test_an_id_of_any_length_is_kept(scenes, provider):
