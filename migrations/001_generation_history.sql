@@ -299,7 +299,8 @@ create function roll_up_scene(p_scene_id uuid) returns void language sql as $$
 $$;
 
 -- Records a variant's scenes, one a prompt, and queues those to be submitted that never were. Recording the same
--- prompts again changes nothing; other prompts are refused, so a pipeline that starts over cannot pay twice.
+-- prompts again adds nothing; other prompts are refused, so a pipeline that starts over cannot pay twice. What is asked for
+-- may come later than the prompts, with the order to submit.
 create function record_scenes(p_variant_id uuid, p_ids uuid[], p_prompts text[], p_submit boolean,
                               p_model text, p_size text, p_seconds integer) returns void language plpgsql as $$
 begin
@@ -312,6 +313,13 @@ begin
     elsif array(select sora_prompt from scenes where variant_id = p_variant_id order by scene_number) <> p_prompts then
         raise exception 'this variant has scenes with other prompts already'
             using errcode = 'unique_violation', constraint = 'scenes_recorded_once', table = 'scenes';
+    else
+        update scenes s
+        set model = coalesce(p_model, model), size = coalesce(p_size, size), seconds = coalesce(p_seconds, seconds)
+        where s.variant_id = p_variant_id and s.status = 'pending' and s.sora_video_id is null
+            and not exists (select from attempts a where a.scene_id = s.id)
+            and (coalesce(p_model, model), coalesce(p_size, size), coalesce(p_seconds, seconds))
+                is distinct from (model, size, seconds);
     end if;
     update variants set total_scenes = cardinality(p_prompts) where id = p_variant_id;
     if p_submit then

@@ -40,38 +40,6 @@ begin
     raise exception '%', v_before.generation_id using errcode = 'GH005';
 end $$;
 
--- As before; and what is asked for may come later than the prompts, with the order to submit.
-create or replace function record_scenes(p_variant_id uuid, p_ids uuid[], p_prompts text[], p_submit boolean,
-                                         p_model text, p_size text, p_seconds integer) returns void language plpgsql as $$
-begin
-    perform open_generation((select generation_id from variants where id = p_variant_id), 'variant');
-    if not exists (select from scenes where variant_id = p_variant_id) then
-        insert into scenes (id, variant_id, owner_id, scene_number, sora_prompt, model, size, seconds)
-        select p.id, v.id, v.owner_id, p.number, p.prompt, p_model, p_size, p_seconds
-        from unnest(p_ids, p_prompts) with ordinality p (id, prompt, number), variants v
-        where v.id = p_variant_id;
-    elsif array(select sora_prompt from scenes where variant_id = p_variant_id order by scene_number) <> p_prompts then
-        raise exception 'this variant has scenes with other prompts already'
-            using errcode = 'unique_violation', constraint = 'scenes_recorded_once', table = 'scenes';
-    else
-        update scenes s
-        set model = coalesce(p_model, model), size = coalesce(p_size, size), seconds = coalesce(p_seconds, seconds)
-        where s.variant_id = p_variant_id and s.status = 'pending' and s.sora_video_id is null
-            and not exists (select from attempts a where a.scene_id = s.id)
-            and (coalesce(p_model, model), coalesce(p_size, size), coalesce(p_seconds, seconds))
-                is distinct from (model, size, seconds);
-    end if;
-    update variants set total_scenes = cardinality(p_prompts) where id = p_variant_id;
-    if p_submit then
-        insert into jobs (scene_id, owner_id, step)
-        select s.id, s.owner_id, 'submit'
-        from scenes s
-        where s.variant_id = p_variant_id and s.status = 'pending' and s.sora_video_id is null
-            and not exists (select from attempts a where a.scene_id = s.id)
-        on conflict do nothing;
-    end if;
-end $$;
-
 -- ---------------------------------------------------------------- a caller's own submission
 
 -- Raises a conflict where any other scene, whoever owns it, has or had this provider job: naming a job must not bring
