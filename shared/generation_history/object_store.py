@@ -28,9 +28,8 @@ PIECE_BYTES = 256 * 1024
 #: An object never changes under its key.
 CACHE_CONTROL = "private, max-age=31536000, immutable"
 
-_KEY: Final = re.compile(
-    r"[^?#]*/(generations/([0-9a-f-]{36})/(?:soft|medium|aggressive|ultra)/scene_[0-9._a-z]+)(?:[?#]|\Z)"
-)
+#: What follows the generation in the key of a scene's object, in a URL.
+_SCENE_KEY: Final = re.compile(r"(?:soft|medium|aggressive|ultra)/scene_[0-9._a-z]+(?=[?#]|\Z)")
 #: What a URL takes as it is.
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.~/-]*")
 #: What a refusal of the store says about our settings.
@@ -255,8 +254,13 @@ def key_of(url: str, generation_id: str) -> str | None:
 
     A caller may write any URL into its own row; only the keys of that row's generation are ever signed for it.
     """
-    match = _KEY.match(url)
-    return match[1] if match and match[2] == generation_id else None
+    # A page has hundreds of them: a pattern that looks for all of it takes three times as long.
+    folder = f"/generations/{generation_id}/"
+    start = url.find(folder)
+    match = _SCENE_KEY.match(url, start + len(folder)) if start >= 0 else None
+    if match is None or "?" in url[:start] or "#" in url[:start]:
+        return None
+    return url[start + 1 : match.end()]
 
 
 @dataclass(frozen=True)

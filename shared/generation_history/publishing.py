@@ -32,22 +32,27 @@ class SignedLinks:
         self._window = time.time() // SIGNING_WINDOW_SECONDS * SIGNING_WINDOW_SECONDS
 
     def generation(self, generation: Generation) -> Shown:
-        """The generation with its scenes' links signed."""
-        return {**generation, "variants": [self.variant(variant) for variant in generation.get("variants", [])]}
+        """The generation with its scenes' links signed, in place: a page has thousands of values to copy."""
+        for variant in generation.get("variants", []):
+            self.variant(variant)
+        return cast("Shown", generation)
 
     def variant(self, variant: Variant) -> Shown:
-        """The variant with its scenes' links signed."""
+        """The variant with its scenes' links signed, in place."""
         generation_id = variant["generation_id"]
-        return {**variant, "scenes": [self.scene(scene, generation_id) for scene in variant.get("scenes", [])]}
+        for scene in variant.get("scenes", []):
+            self.scene(scene, generation_id)
+        return cast("Shown", variant)
 
     def scene(self, scene: Scene, generation_id: str) -> Shown:
-        """The scene as HTTP shows it: video_url and thumbnail_url open to whoever has them, until expires_at.
+        """The scene as HTTP shows it, in place: video_url and thumbnail_url open to whoever has them, until expires_at.
 
         When the provider's own copy expires is provider_expires_at.
         """
-        shown: Shown = {**scene, "expires_at": None}
-        if "expires_at" in scene:
-            shown["provider_expires_at"] = scene["expires_at"]
+        shown = cast("Shown", scene)
+        if "expires_at" in shown:
+            shown["provider_expires_at"] = shown["expires_at"]
+        shown["expires_at"] = None
         for name in ("video_url", "thumbnail_url"):
             if link := self.link(shown[name], generation_id):
                 shown[name], shown["expires_at"] = link
@@ -55,7 +60,7 @@ class SignedLinks:
 
     def link(self, url: str | None, generation_id: str) -> tuple[str, str] | None:
         """A link to what a row's URL names, and when it ends; None where that is no object of the row's generation."""
-        return _signed(url, generation_id, self._store, self._window) if url and generation_id in url else None
+        return _signed(url, generation_id, self._store, self._window) if url else None
 
     @cached_property
     def _store(self) -> ObjectStore:
