@@ -71,6 +71,7 @@ def _port(text: str) -> int:
 def _where(running: Stack, folder: Path) -> str:
     return "\n".join(
         [
+            f"  library    {running.url}/",
             f"  functions  {running.url}/api",
             f"  provider   {running.environment['SORA_BASE_URL']}",
             f"  objects    {running.environment['DO_SPACES_ENDPOINT']}",

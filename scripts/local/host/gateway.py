@@ -6,7 +6,7 @@ from concurrent.futures import TimeoutError as TookTooLong
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, Response, redirect, request, send_from_directory
+from flask import Flask, Response, request, send_from_directory
 from werkzeug.routing import PathConverter
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -17,6 +17,12 @@ MAX_BYTES = 1_000_000
 #: Past this the platform answers 202, and the function runs on.
 WEB_SECONDS = 30.0
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+#: Of the page's files, beside the policy that the page itself has: what a page cannot say of itself.
+_FILE_HEADERS = {
+    "Cache-Control": "no-cache",
+    "Content-Security-Policy": "frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
 _TEXT = ("application/json", "application/x-www-form-urlencoded", "text/")
 
 
@@ -62,9 +68,9 @@ def create_gateway(pools: Mapping[tuple[str, str], Pool], web: Path) -> Flask:
 
 
 def _file(web: Path, name: str) -> AnyResponse:
-    if not (web / "index.html").is_file():
-        return redirect("/api/history/library")
-    return send_from_directory(web, name)
+    answer = send_from_directory(web, name, max_age=None)
+    answer.headers |= _FILE_HEADERS
+    return answer
 
 
 def _respond(pool: Pool, path: str) -> Response:

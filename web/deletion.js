@@ -1,0 +1,40 @@
+/** Deleting generations, which can be undone: the server keeps them for 30 days. */
+
+import { post, remove } from "./api.js";
+import { toast } from "./toast.js";
+
+/** Deletes them one after another. hide() takes them out of sight at once and returns what brings them back. */
+export async function removeGenerations(ids, { hide = () => () => null, deleted = () => null, restored = () => null } = {}) {
+  const bringBack = hide();
+  const gone = [];
+  let error = null;
+  for (const id of ids) {
+    try {
+      await remove(`/history/generations/${id}`);
+      gone.push(id);
+    } catch (failure) {
+      // Someone else may have deleted it a moment ago.
+      if (failure.status !== 404) error = failure;
+    }
+  }
+  if (error) {
+    bringBack();
+    if (!gone.length) return toast(`Nothing was deleted: ${error.message}`);
+  }
+  deleted();
+  const said = error ? `${count(gone)} deleted, not the others: ${error.message}` : `${count(gone)} deleted`;
+  toast(said, { action: gone.length ? { label: "Undo", run: () => undo(gone, bringBack, restored) } : null, seconds: 15 });
+}
+
+async function undo(ids, bringBack, restored) {
+  try {
+    for (const id of ids) await post(`/history/generations/${id}/restore`);
+    bringBack();
+    restored();
+    toast(`${count(ids)} restored`);
+  } catch (error) {
+    toast(`Not restored: ${error.message}`, { action: { label: "Try again", run: () => undo(ids, bringBack, restored) } });
+  }
+}
+
+const count = (ids) => (ids.length === 1 ? "1 generation" : `${ids.length} generations`);

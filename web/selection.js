@@ -1,0 +1,80 @@
+/** Which generations are selected, and what can be done with them all. */
+
+import { downloadSeveral } from "./downloads.js";
+import { html, render } from "./html.js";
+
+export class Selection {
+  constructor(library, bar) {
+    Object.assign(this, { library, bar, ids: new Set(), last: null });
+    bar.addEventListener("click", ({ target }) => {
+      const action = target.closest("button")?.dataset.action;
+      if (action) this[action]();
+    });
+  }
+
+  has(id) {
+    return this.ids.has(id);
+  }
+
+  /** Selected or not; with range, all between it and the one before. */
+  set(id, on, { range = false } = {}) {
+    for (const one of range ? this.between(this.last, id) : [id]) {
+      if (on) this.ids.add(one);
+      else this.ids.delete(one);
+    }
+    this.last = id;
+    this.show();
+  }
+
+  toggle(id, options) {
+    if (id) this.set(id, options?.range || !this.has(id), options);
+  }
+
+  all() {
+    this.ids = new Set(this.library.ids);
+    this.show();
+  }
+
+  none() {
+    if (!this.ids.size) return false;
+    this.ids.clear();
+    this.show();
+    return true;
+  }
+
+  /** Deletes them, with an undo. */
+  async remove() {
+    const ids = [...this.ids];
+    if (!ids.length) return;
+    this.none();
+    await this.library.remove(ids);
+  }
+
+  download() {
+    const chosen = [...this.ids].map((id) => this.library.byId.get(id)).filter(Boolean);
+    downloadSeveral(chosen);
+  }
+
+  between(from, to) {
+    const { ids } = this.library;
+    const [a, b] = [ids.indexOf(from), ids.indexOf(to)].sort((x, y) => x - y);
+    return a < 0 ? [to] : ids.slice(a, b + 1);
+  }
+
+  show() {
+    for (const box of document.querySelectorAll("[data-pick]")) {
+      box.checked = this.has(box.closest("article").dataset.id);
+    }
+    const count = this.ids.size;
+    this.bar.hidden = !count;
+    if (!count) return this.bar.replaceChildren();
+    render(
+      this.bar,
+      html`<span role="status">${count} selected</span>
+        <button type="button" data-action="download">Download</button>
+        <button type="button" data-action="remove">Delete</button>
+        <button type="button" data-action="all" class="quiet">Select all loaded</button>
+        <button type="button" data-action="none" class="quiet">Select none</button>`,
+    );
+  }
+}
