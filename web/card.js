@@ -24,7 +24,8 @@ export function card(generation, { selected = false } = {}) {
     <label class="pick"><input type="checkbox" data-pick ${selected && html`checked`} /><span class="hidden">Select ${name}</span></label>
     <div class="facts">
       <h3><a data-view href="${address({ generation: generation.id })}" title="${generation.source_video_url}"><bdi>${name}</bdi></a></h3>
-      <p class="status"><span class="dot"></span>${statusWord(generation.status)}${progress(generation, scenes)}</p>
+      <p class="status"><span class="dot"></span>${statusWord(generation.status)}${progress(generation, scenes)}
+        ${generation.error_message && html`<span class="quiet" title="${generation.error_message}">${generation.error_message}</span>`}</p>
       <p class="quiet"><span>${generation.variant_types.join(", ")}</span></p>
       <p class="quiet">
         <span title="What it cost">${cost(generation.actual_cost)}</span>
@@ -97,5 +98,5 @@ function playsUnderThePointer(made, scenes) {
 
 function sight(generation) {
   const scenes = scenesOf(generation).map((scene) => [scene.status, scene.thumbnail_url, scene.video_url]);
-  return JSON.stringify([generation.status, generation.actual_cost, generation.variant_types, scenes]);
+  return JSON.stringify([generation.status, generation.error_message, generation.actual_cost, generation.variant_types, scenes]);
 }

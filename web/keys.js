@@ -40,12 +40,15 @@ export function bind(scope, target, actions, { when = () => true } = {}) {
   const known = new Set(KEYS.filter((one) => one.scope === scope).map((one) => one.key));
   const strange = Object.keys(actions).filter((key) => !known.has(key));
   if (strange.length) throw new Error(`keys.js does not know ${strange.join(" ")} of ${scope}`);
+  // On the way down: a video's own controls would play what these have just paused.
   target.addEventListener("keydown", (event) => {
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     if (!Object.hasOwn(actions, key) || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.defaultPrevented || isTyping(event.target, key) || !when()) return;
-    if (actions[key](event) !== false) event.preventDefault();
-  });
+    if (actions[key](event) === false) return;
+    event.preventDefault();
+    event.stopPropagation();
+  }, { capture: true });
 }
 
 /** Shows the sheet of all keys. */

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from scripts.benchmarks import cold, read, roll_up, stats, store
+from scripts.benchmarks import cold, read, roll_up, stats, store, web
 
 
 def main() -> int:
@@ -16,7 +16,7 @@ def main() -> int:
     reading.set_defaults(run=read.run)
     for name, module in {"roll-up": roll_up, "stats": stats}.items():
         benchmarks.add_parser(name, description=module.__doc__).set_defaults(run=_without_options(module.run))
-    for name, module in {"cold": cold, "store": store}.items():
+    for name, module in {"cold": cold, "store": store, "web": web}.items():
         benchmarks.add_parser(name, description=module.__doc__).set_defaults(run=module.run)
     options = parser.parse_args()
     return options.run(options)

@@ -3,27 +3,27 @@
 import pytest
 from playwright.sync_api import Page, expect
 
+VIDEOS = "[...document.querySelectorAll('.compare video')]"
+
 
 @pytest.fixture
 def comparison(open_page, stack) -> Page:
     page = open_page(f"/?generation={stack.demo_id}")
     page.get_by_role("button", name="Compare scene 2").click()
-    page.wait_for_function(
-        "() => [...document.querySelectorAll('.compare video')].every(video => !video.paused && video.currentTime > 0.1)"
-    )
+    page.wait_for_function(f"() => {VIDEOS}.every(video => !video.paused && video.currentTime > 0.1)")
     return page
 
 
 def times(page: Page) -> list[float]:
-    return page.evaluate("[...document.querySelectorAll('.compare video')].map(video => video.currentTime)")
+    return page.evaluate(f"{VIDEOS}.map(video => video.currentTime)")
 
 
 def paused(page: Page) -> list[bool]:
-    return page.evaluate("[...document.querySelectorAll('.compare video')].map(video => video.paused)")
+    return page.evaluate(f"{VIDEOS}.map(video => video.paused)")
 
 
 def muted(page: Page) -> list[bool]:
-    return page.evaluate("[...document.querySelectorAll('.compare video')].map(video => video.muted)")
+    return page.evaluate(f"{VIDEOS}.map(video => video.muted)")
 
 
 def test_all_variants_of_the_scene_play_in_step(comparison):
@@ -52,12 +52,10 @@ def test_one_that_waits_makes_all_wait(comparison):
 
 def test_what_drifts_is_brought_back(comparison):
     comparison.keyboard.press("Space")
-    comparison.evaluate(
-        "document.querySelectorAll('.compare video').forEach((video, at) => { video.currentTime = at ? 0.2 : 1 })"
-    )
-    comparison.wait_for_function(
-        "() => { const all = [...document.querySelectorAll('.compare video')].map(v => v.currentTime); return Math.max(...all) - Math.min(...all) < 0.1 }"
-    )
+    comparison.evaluate(f"{VIDEOS}.forEach((video, at) => {{ video.currentTime = at ? 0.2 : 1 }})")
+
+    spread = f"(all => Math.max(...all) - Math.min(...all))({VIDEOS}.map(video => video.currentTime))"
+    comparison.wait_for_function(f"() => {spread} < 0.1")
 
 
 def test_one_is_heard_at_a_time(comparison):
@@ -101,10 +99,9 @@ DIFFS = [
 
 @pytest.mark.parametrize(("before", "after", "parts"), DIFFS)
 def test_a_difference_is_told_word_by_word(open_page, before, after, parts):
-    page = open_page("/icon.svg")
-    page.goto("/")
+    page = open_page("/")
     told = page.evaluate(
-        "async ([before, after]) => (await import('/diff.js')).wordDiff(before, after).map(({kind, text}) => [kind, text])",
+        "async ([a, b]) => (await import('/diff.js')).wordDiff(a, b).map(({kind, text}) => [kind, text])",
         [before, after],
     )
 

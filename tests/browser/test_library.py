@@ -125,7 +125,7 @@ def test_an_empty_library_tells_how_to_make_the_first_generation(open_page):
 def test_while_nothing_is_there_yet_skeletons_hold_its_place(open_page):
     page = open_page("about:blank")
     held = []
-    page.route("**/api/history/generations?*", lambda route: held.append(route))
+    page.route("**/api/history/generations?*", lambda route: held.append(route))  # noqa: PLW0108 - it takes no built-in
     page.goto("/")
 
     expect(page.locator(".skeletons .card")).to_have_count(12)

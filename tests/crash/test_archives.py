@@ -192,7 +192,7 @@ def test_an_archive_of_more_than_four_gigabytes_with_one_of_more_than_four_in_it
     ]
     variants = [{"variant_type": "soft", "scenes": scenes}]
     contents = contents_of({"id": generation_id, "source_video_url": "script-only-mode", "variants": variants})
-    build = Build(uuid4(), uuid4(), uuid4(), "x.zip", contents, 1, False, None)  # noqa: FBT003
+    build = Build(uuid4(), uuid4(), uuid4(), "x.zip", contents, 1, False, None)
     build = Build(**{**vars(build), "generation_id": generation_id})
     queue = Listening(build)
     store = EndlessStore(tmp_path / "archive.zip", dict(zip(keys, sizes, strict=True)))

@@ -364,7 +364,7 @@ def test_limits_are_what_is_set_and_none_otherwise(monkeypatch):
     for name, value in {**values, "SPEND_LIMIT_PER_OWNER_DAY": "0"}.items():
         monkeypatch.setenv(name, value)
 
-    assert settings.limits() == Limits(False, 3, 20, 0)  # noqa: FBT003
+    assert settings.limits() == Limits(False, 3, 20, 0)
 
 
 # ---------------------------------------------------------------- a provider that is gone
