@@ -2,7 +2,6 @@
 
 import base64
 import json
-from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -99,7 +98,10 @@ def test_a_parameter_of_the_callers_own_starts_with_an_underscore(call):
         assert call("generations", query=query).status == 200
 
 
-@pytest.mark.parametrize("identifier", ["x", "1", "018f0000", f"{uuid4()}x", "%00", "%20", "..", "*", "null", "ünï"])
+@pytest.mark.parametrize(
+    "identifier",
+    ["x", "1", "018f0000", "81172ae0-4a33-4c91-9bf4-665594b68892x", "%00", "%20", "..", "*", "null", "ünï"],
+)
 def test_an_id_that_is_none_is_refused_by_the_name_of_the_parameter(call, identifier: str):
     for function, path, named in (
         ("generations", f"/{identifier}", "generation_id"),
