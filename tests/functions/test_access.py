@@ -158,7 +158,7 @@ def test_a_token_that_is_not_signed_by_us_is_refused(call, by_token, token: str)
         {"algorithm": "HS512", "key": SECRET * 2},
         {"algorithm": "HS384", "key": SECRET * 2},
     ],
-    ids=str,
+    ids=lambda claims: "-".join(f"{name} {type(value).__name__}" for name, value in claims.items()),
 )
 def test_a_token_whose_claims_do_not_hold_is_refused(call, by_token, claims: dict):
     assert call("stats", headers=by_token(**claims)).refused(401, "not_authenticated")

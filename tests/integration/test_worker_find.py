@@ -82,7 +82,6 @@ def test_two_jobs_that_could_be_it_are_for_a_person_to_decide(scenes, provider):
         {"created_at": datetime.now(UTC) - timedelta(hours=1)},
         {"created_at": datetime.now(UTC) + timedelta(hours=1)},
     ],
-    ids=str,
 )
 def test_a_job_that_is_not_just_what_was_asked_is_not_adopted(scenes, provider, unlike):
     scene_id = scenes.add()
