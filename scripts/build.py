@@ -1,11 +1,13 @@
-"""scripts/build: the functions' zips for DigitalOcean in build/digitalocean, from the layers' locked requirements.
+"""scripts/build: what is deployed, in build/: zips for DigitalOcean, layers and functions for AWS Lambda.
 
-The same input gives the same bytes: files in order, one time for all, bytecode that does not name where it was made.
-The platform's Python writes no bytecode, so it is shipped: pycs that are never compared with their source.
+Both come from the same files, the layers' locked requirements and this checkout; build/manifest.json has the hash of
+each. The same input gives the same bytes: files in order, one time for all, bytecode that does not name where it was
+made. The platforms' Python writes no bytecode, so it is shipped: pycs that are never compared with their source.
 """
 
 import argparse
-import compileall
+import hashlib
+import json
 import lzma
 import shutil
 import subprocess
@@ -14,13 +16,16 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from py_compile import PycInvalidationMode
 from typing import Any, Final, cast
 
 import yaml
 
+from scripts.cold_start import ColdStart, cold_start
+
 ROOT: Final = Path(__file__).parents[1]
 LAYERS: Final = ROOT / "layers"
+#: Where packed binaries are kept between builds, by the hash of what was packed.
+PACKED: Final = ROOT / ".local" / "packed"
 #: What the platforms run: the wheels and the bytecode are for it.
 PYTHON: Final = (3, 11)
 PLATFORM: Final = "x86_64-manylinux_2_28"
@@ -28,12 +33,17 @@ PLATFORM: Final = "x86_64-manylinux_2_28"
 EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 #: Of botocore's data: the services we call, and what every client reads.
 BOTOCORE_DATA: Final = frozenset({"s3", "lambda"})
+#: Never read where functions run: cryptography's build tools, and pages that show an API.
+UNUSED: Final = ("cffi/", "pycparser/", "bin/", "aws_lambda_powertools/event_handler/openapi/swagger_ui/swagger-ui")
+#: What verifies an identity provider's tokens: only the functions that take tokens have it on DigitalOcean.
+VERIFIES_TOKENS: Final = ("cryptography", "_cffi_backend")
+TAKES_TOKENS: Final = "history"
 #: The functions that move bytes; of these the poller alone looks into them.
 MOVES_BYTES: Final = frozenset({("sora", "poller"), ("ops", "purge")})
 LOOKS_INTO_THEM: Final = ("sora", "poller")
 FFMPEG: Final = "imageio_ffmpeg"
 #: Zipped, in millions of bytes: the platform takes 48, perhaps counted as base64.
-BUDGETS: Final[Mapping[bool, int]] = {True: 36, False: 16}
+BUDGET_MB, POLLERS_BUDGET_MB = 16, 36
 
 #: Ours come first: the platform appends the zip's folder last, behind packages of its own.
 _MAIN = """import os
@@ -44,25 +54,33 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from {package}.{function}.__main__ import main  # noqa: E402, F401
 """
 
+Files = dict[str, Path]
+
 
 @dataclass(frozen=True)
 class Built:
-    """One function's zip; sizes in bytes."""
+    """One function's zip; sizes in bytes, memory is what project.yml gives it, in MB."""
 
     package: str
     function: str
     path: Path
     zipped: int
     unzipped: int
+    memory: int
+
+    @property
+    def name(self) -> str:
+        """As in a URL."""
+        return f"{self.package}/{self.function}"
 
     @property
     def budget(self) -> int:
-        """The most bytes that the zip may have."""
-        return BUDGETS[(self.package, self.function) == LOOKS_INTO_THEM] * 1_000_000
+        """The most millions of bytes that the zip may have."""
+        return POLLERS_BUDGET_MB if (self.package, self.function) == LOOKS_INTO_THEM else BUDGET_MB
 
 
 def main() -> int:
-    """0 when everything is built and within its budget."""
+    """0 when everything is built, within its budget, and starts in the memory that it is given."""
     parser = argparse.ArgumentParser(prog="scripts/build", description=__doc__)
     parser.add_argument("--into", type=Path, default=ROOT / "build")
     into = cast("Path", parser.parse_args().into)
@@ -70,44 +88,89 @@ def main() -> int:
         print(f"scripts/build: the platforms run Python {PYTHON[0]}.{PYTHON[1]}, and so must this", file=sys.stderr)
         return 1
     made = build(into)
-    print(f"{'function':<20} {'zip MB':>7} {'budget':>7} {'unzipped MB':>12}")
+    columns = f"{'zip MB':>7} {'budget':>7} {'unzipped MB':>12} {'cold ms':>8} {'peak MB':>8} {'given':>6}"
+    print(f"{'function':<20} {columns}")
+    problems: list[str] = []
     for each in made:
-        name = f"{each.package}/{each.function}"
-        print(f"{name:<20} {each.zipped / 1e6:>7.1f} {each.budget / 1e6:>7.0f} {each.unzipped / 1e6:>12.1f}")
-    over = [f"{each.package}/{each.function}" for each in made if each.zipped > each.budget]
-    if over:
-        print(f"scripts/build: over its budget: {', '.join(over)}", file=sys.stderr)
-    return 1 if over else 0
+        cold = cold_start(each.path)
+        print(_line(each, cold), flush=True)
+        problems += check(each, cold)
+    for problem in problems:
+        print(f"scripts/build: {problem}", file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _line(each: Built, cold: ColdStart) -> str:
+    sizes = f"{each.zipped / 1e6:>7.1f} {each.budget:>7} {each.unzipped / 1e6:>12.1f}"
+    return f"{each.name:<20} {sizes} {cold.milliseconds:>8.0f} {cold.megabytes:>8.0f} {each.memory:>6}"
+
+
+def check(each: Built, cold: ColdStart) -> Iterator[str]:
+    """A sentence for each limit that is broken."""
+    if each.zipped > each.budget * 1_000_000:
+        yield f"{each.name}: {each.zipped / 1e6:.1f} MB zipped, and may have {each.budget}"
+    if cold.megabytes > each.memory:
+        yield f"{each.name}: starts in {cold.megabytes:.0f} MB, and is given {each.memory}"
 
 
 def build(into: Path) -> list[Built]:
-    """Every function of project.yml as a zip below into/digitalocean/packages, beside the project.yml for them."""
-    target, staging = into / "digitalocean", into / "staging"
-    for folder in (target, staging):
+    """Every function of project.yml as a zip in into/digitalocean, and into/aws, both of the same files."""
+    staging = into / "staging"
+    for folder in (into / "digitalocean", into / "aws", staging):
         shutil.rmtree(folder, ignore_errors=True)
-    data, media = (_layer(name, staging / name) for name in ("data", "media"))
-    ours = _ours(staging / "ours")
-    target.mkdir(parents=True)
-    shutil.copyfile(ROOT / "project.yml", target / "project.yml")
-    made: list[Built] = []
-    for package, function in _functions():
-        files = {**data, **ours, "__main__.py": _main(staging, package, function)}
-        if (package, function) in MOVES_BYTES:
-            looks = (package, function) == LOOKS_INTO_THEM
-            files |= {name: path for name, path in media.items() if looks or not name.startswith(FFMPEG)}
-        made.append(_zip(target / "packages" / package / f"{function}.zip", files, package, function))
+    ours, functions = _ours(staging)
+    layers = {"data": {**_layer("data", staging), **ours}, "media": _layer("media", staging)}
+    (into / "digitalocean").mkdir(parents=True)
+    (into / "digitalocean" / "project.yml").write_text(project_yml(), "utf-8")
+    made = [
+        _zip_function(into / "digitalocean" / "packages", function, layers, functions, staging)
+        for function in _functions()
+    ]
+    for name, files in layers.items():
+        _zip(into / "aws" / "layers" / f"{name}.zip", {f"python/{path}": file for path, file in files.items()})
+    _zip(into / "aws" / "functions.zip", functions)
+    _write_manifest(into, {**layers, "functions": functions})
     return made
 
 
-def _functions() -> Iterator[tuple[str, str]]:
-    project = cast("dict[str, Any]", yaml.safe_load((ROOT / "project.yml").read_text("utf-8")))
+def _zip_function(
+    packages: Path, function: Mapping[str, Any], layers: Mapping[str, Files], functions: Files, staging: Path
+) -> Built:
+    package, name = function["package"], function["name"]
+    files = {path: file for path, file in layers["data"].items() if _needs(package, path)}
+    files |= {path: file for path, file in functions.items() if path.startswith(f"{package}/")}
+    files["__main__.py"] = _main(staging, package, name)
+    if (package, name) in MOVES_BYTES:
+        looks = (package, name) == LOOKS_INTO_THEM
+        files |= {path: file for path, file in layers["media"].items() if looks or not path.startswith(FFMPEG)}
+    path = packages / package / f"{name}.zip"
+    unzipped = _zip(path, files)
+    return Built(package, name, path, path.stat().st_size, unzipped, function["limits"]["memory"])
+
+
+def _needs(package: str, path: str) -> bool:
+    return package == TAKES_TOKENS or not path.startswith(VERIFIES_TOKENS)
+
+
+def project_yml() -> str:
+    """project.yml without its comments: a template in one of them keeps the checkout itself from being deployed."""
+    lines = (ROOT / "project.yml").read_text("utf-8").splitlines(keepends=True)
+    return "".join(line for line in lines if not line.lstrip().startswith("#"))
+
+
+def _functions() -> Iterator[Mapping[str, Any]]:
+    project = cast("dict[str, Any]", yaml.safe_load(project_yml()))
     for package in project["packages"]:
         for function in package["functions"]:
-            yield package["name"], function["name"]
+            yield {**function, "package": package["name"]}
 
 
-def _layer(name: str, folder: Path) -> dict[str, Path]:
-    """The files of a layer by their names in it, bytecode among them."""
+# ---------------------------------------------------------------- files
+
+
+def _layer(name: str, staging: Path) -> Files:
+    """The files of a layer's requirements by their names in it, bytecode among them."""
+    folder = staging / name
     subprocess.run(
         [
             *(ROOT / ".venv/bin/uv", "pip", "install", "--quiet", "--require-hashes", "--no-deps", "--target", folder),
@@ -116,45 +179,60 @@ def _layer(name: str, folder: Path) -> dict[str, Path]:
         ],
         check=True,
     )
-    shutil.rmtree(folder / "bin", ignore_errors=True)
     (folder / ".lock").unlink(missing_ok=True)
     for service in folder.glob("botocore/data/*/"):
         if service.name not in BOTOCORE_DATA:
             shutil.rmtree(service)
-    for binary in folder.glob("imageio_ffmpeg/binaries/ffmpeg-*"):
+    for binary in folder.glob(f"{FFMPEG}/binaries/ffmpeg-*"):
         # A quarter smaller than deflated; ffmpeg.py unpacks it on first use.
-        with lzma.open(f"{binary}.xz", "wb", preset=9) as packed:
-            packed.write(binary.read_bytes())
+        shutil.copyfile(packed(binary), f"{binary}.xz")
         binary.unlink()
     return _compiled(folder)
 
 
-def _ours(folder: Path) -> dict[str, Path]:
-    """The package and the functions' modules, as they are imported."""
+def packed(binary: Path, kept: Path = PACKED) -> Path:
+    """The binary as xz, which takes half a minute and is kept."""
+    path = kept / f"{hashlib.sha256(binary.read_bytes()).hexdigest()}.xz"
+    if not path.exists():
+        kept.mkdir(parents=True, exist_ok=True)
+        new = path.with_suffix(".new")
+        new.write_bytes(lzma.compress(binary.read_bytes(), preset=9))
+        new.replace(path)
+    return path
+
+
+def _ours(staging: Path) -> tuple[Files, Files]:
+    """The package, which is in the data layer, and the functions' modules, as they are imported."""
+    folders = [staging / "ours", staging / "functions"]
     ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "shared/generation_history", folder / "generation_history", ignore=ignored)
-    for package in sorted({package for package, _ in _functions()}):
-        shutil.copytree(ROOT / "functions" / package, folder / package, ignore=ignored)
-    return _compiled(folder)
+    shutil.copytree(ROOT / "shared/generation_history", folders[0] / "generation_history", ignore=ignored)
+    for package in sorted({function["package"] for function in _functions()}):
+        shutil.copytree(ROOT / "functions" / package, folders[1] / package, ignore=ignored)
+    ours, functions = (_compiled(folder) for folder in folders)
+    return ours, functions
 
 
-def _compiled(folder: Path) -> dict[str, Path]:
-    compiled = compileall.compile_dir(
-        folder,
-        quiet=1,
-        force=True,
-        invalidation_mode=PycInvalidationMode.UNCHECKED_HASH,
-        stripdir=folder,
-        workers=1,
+def _compiled(folder: Path) -> Files:
+    # In a process of its own: the order of a set in bytecode is that of its hashes.
+    compiled = subprocess.run(
+        [
+            *(sys.executable, "-m", "compileall", "-q", "-f", "-s", folder),
+            *("--invalidation-mode", "unchecked-hash", folder),
+        ],
+        env={"PYTHONHASHSEED": "0"},
+        check=False,
     )
-    if not compiled:
+    if compiled.returncode:
         raise SystemExit(f"scripts/build: not everything in {folder.name} can be compiled")
-    return {
-        str(path.relative_to(folder)): path
-        for path in sorted(folder.rglob("*"))
-        # RECORD lists what pip would remove again; nobody does.
-        if path.is_file() and path.name not in {"RECORD", "INSTALLER", "REQUESTED"} and path.suffix != ".pyi"
-    }
+    files = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {name: path for name, path in files.items() if _is_shipped(name)}
+
+
+def _is_shipped(name: str) -> bool:
+    # RECORD lists what pip would remove again; nobody does.
+    last = name.rsplit("/", 1)[-1]
+    leftover = last in {"RECORD", "INSTALLER", "REQUESTED"} or last.endswith(".pyi")
+    return not leftover and not name.startswith(UNUSED)
 
 
 def _main(staging: Path, package: str, function: str) -> Path:
@@ -164,19 +242,36 @@ def _main(staging: Path, package: str, function: str) -> Path:
     return path
 
 
-def _zip(path: Path, files: Mapping[str, Path], package: str, function: str) -> Built:
+def _zip(path: Path, files: Mapping[str, Path]) -> int:
+    """The bytes in the zip, unzipped."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unzipped = 0
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+    with zipfile.ZipFile(path, "w") as archive:
         for name in sorted(files):
             content = files[name].read_bytes()
             unzipped += len(content)
             entry = zipfile.ZipInfo(name, EPOCH)
-            entry.compress_type = zipfile.ZIP_DEFLATED
+            # What is packed already does not become smaller.
+            entry.compress_type = zipfile.ZIP_STORED if name.endswith(".xz") else zipfile.ZIP_DEFLATED
             # The platform drops the exec bit anyway.
             entry.external_attr = 0o644 << 16
-            archive.writestr(entry, content)
-    return Built(package, function, path, path.stat().st_size, unzipped)
+            entry.create_system = 3
+            archive.writestr(entry, content, compresslevel=9)
+    return unzipped
+
+
+def _write_manifest(into: Path, parts: Mapping[str, Files]) -> None:
+    """What both platforms carry, by part and name, and the artifacts made of it, as sha256."""
+    artifacts = sorted(path for folder in ("digitalocean", "aws") for path in (into / folder).rglob("*.zip"))
+    manifest = {
+        "files": {part: {name: _sha256(file) for name, file in sorted(files.items())} for part, files in parts.items()},
+        "artifacts": {str(path.relative_to(into)): _sha256(path) for path in artifacts},
+    }
+    (into / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 if __name__ == "__main__":

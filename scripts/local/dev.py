@@ -23,7 +23,9 @@ MOST_PORT = 65_535
 def main() -> int:
     """0 when stopped, or with --once when all is stored; INTERRUPTED before; else 1 with the reason on one line."""
     arguments = _parser().parse_args()
-    signal.signal(signal.SIGTERM, _interrupt)
+    # Also where a shell started it in the background, which ignores Ctrl-C for it.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
         if arguments.reset:
             forget(arguments.folder)

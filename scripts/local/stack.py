@@ -8,7 +8,7 @@ import secrets
 import shutil
 import sys
 import uuid
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from generation_history.object_store import ObjectStore
 from generation_history.providers.sora import SoraProvider
 from scripts.create_logins import LOGINS, create_logins
 from scripts.local import ports, process
-from scripts.local.host.project import ROOT
+from scripts.local.host.project import ROOT, Function, read_project
 from scripts.local.host.server import host
 from scripts.local.postgres import Postgres
 from scripts.local.seaweedfs import SeaweedFS
@@ -73,6 +73,8 @@ class Options:
     sora_port: int | None = None
     minute: float = 1.0
     render_seconds: float = 1.0
+    #: The functions to host, from the settings that they are to have.
+    deploy: Callable[[Mapping[str, str]], Iterable[Function]] = read_project
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,8 @@ def stack(options: Options) -> Generator[Stack]:
             _price_the_simulator(environment["MIGRATE_DATABASE_URL"])
         _check_settings()
         port = options.port or kept.port("functions", first=USUAL_PORT)
-        url = closing.enter_context(host(environment, port=port, logs=_logs(options.folder), minute=options.minute))
+        functions = options.deploy(environment)
+        url = closing.enter_context(host(functions, port=port, logs=_logs(options.folder), minute=options.minute))
         kept.remember_port("functions", urlsplit(url).port or 0)
         yield Stack(url, environment)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from generation_history.models import FAILURE_CODES
+from scripts.build import project_yml
 from scripts.local.host.project import read_project
 from scripts.openapi import told_errors
 from tests.functions.contract import JSON, judge, operations, response_of
@@ -29,13 +30,13 @@ def test_every_setting_is_explained_and_every_explained_setting_exists():
 
 
 def test_project_yml_hands_functions_only_settings_that_exist():
-    used = set(re.findall(r"\$\{(\w+)\}", (ROOT / "project.yml").read_text("utf-8")))
+    used = set(re.findall(r"\$\{(\w+)\}", project_yml()))
     assert used <= settings_in_code()
 
 
 def test_the_local_stack_knows_every_variable_of_project_yml():
     """An unset one would keep it from starting."""
-    used = set(re.findall(r"\$\{(\w+)\}", (ROOT / "project.yml").read_text("utf-8")))
+    used = set(re.findall(r"\$\{(\w+)\}", project_yml()))
     stack = (ROOT / "scripts/local/stack.py").read_text("utf-8")
     assert {name for name in used if f'"{name}"' not in stack} == set()
 

@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any, cast
 
+from scripts.local.host import launcher
 from scripts.local.host.project import Function
 
 NAMESPACE = "local"
@@ -23,8 +24,11 @@ class Instance:
     def __init__(self, function: Function, log: IO[bytes]) -> None:
         name = f"/{NAMESPACE}/{function.package}/{function.name}"
         self._log_name = Path(log.name).name
+        # Isolated: the interpreter itself, not the virtual environment's, whose packages would be found too.
+        isolated = [str(Path(sys.executable).resolve()), "-I", launcher.__file__]
+        start = isolated if function.isolated else [sys.executable, "-m", launcher.__name__]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "scripts.local.host.launcher", str(function.main), name],
+            [*start, str(function.main), name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,

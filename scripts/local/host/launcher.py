@@ -55,6 +55,9 @@ def _receive(calls: "queue.SimpleQueue[str]") -> None:
 
 
 def _load(path: Path) -> ModuleType:
+    # The platform appends a function's own folder last.
+    os.chdir(path.parent)
+    sys.path.append(str(path.parent))
     spec = importlib.util.spec_from_file_location("main__", path)
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} is no module")

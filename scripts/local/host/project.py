@@ -17,19 +17,19 @@ class ProjectError(ValueError):
 
 @dataclass(frozen=True)
 class Function:
-    """One deployed function; timeout in seconds, crons as written."""
+    """One deployed function; timeout in seconds, crons as written.
+
+    main is the file whose main answers. Isolated, it finds what lies beside it and nothing of this checkout.
+    """
 
     package: str
     name: str
+    main: Path
     web: bool
     timeout: float
     environment: Mapping[str, str]
     crons: tuple[str, ...]
-
-    @property
-    def main(self) -> Path:
-        """The file whose main answers."""
-        return ROOT / "functions" / self.package / self.name / "__main__.py"
+    isolated: bool = False
 
 
 def read_project(environment: Mapping[str, str], path: Path = ROOT / "project.yml") -> list[Function]:
@@ -41,7 +41,8 @@ def read_project(environment: Mapping[str, str], path: Path = ROOT / "project.ym
             raise ProjectError(f"project.yml needs {match[1]}, which is unset or empty")
         return value.replace("'", "''")
 
-    text = re.sub(r"\$\{(\w+)\}", fill, path.read_text("utf-8"))
+    lines = [line for line in path.read_text("utf-8").splitlines() if not line.lstrip().startswith("#")]
+    text = re.sub(r"\$\{(\w+)\}", fill, "\n".join(lines))
     project = cast("dict[str, Any]", yaml.safe_load(text))
     return [
         _function(package["name"], function) for package in project["packages"] for function in package["functions"]
@@ -52,6 +53,7 @@ def _function(package: str, function: dict[str, Any]) -> Function:
     return Function(
         package=package,
         name=function["name"],
+        main=ROOT / "functions" / package / function["name"] / "__main__.py",
         web=function.get("web") == "raw",
         timeout=function["limits"]["timeout"] / 1000,
         environment=function.get("environment", {}),

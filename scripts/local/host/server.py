@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -16,20 +16,20 @@ from werkzeug.serving import make_server
 from scripts.local import ports
 from scripts.local.host.gateway import create_gateway
 from scripts.local.host.instances import Pool
-from scripts.local.host.project import ROOT, Function, read_project
+from scripts.local.host.project import ROOT, Function
 from scripts.local.simulator.server import QuietHandler
 
 
 @contextmanager
-def host(environment: Mapping[str, str], *, port: int, logs: Path, minute: float) -> Generator[str]:
-    """The functions of project.yml answer on loopback until the block ends; yields their base URL.
+def host(functions: Iterable[Function], *, port: int, logs: Path, minute: float) -> Generator[str]:
+    """The functions answer on loopback until the block ends; yields their base URL.
 
     A minute of their schedule takes `minute` seconds here.
     """
     # Werkzeug would say it in two lines, and end the process.
     ports.require_free(port, of="the functions")
     with ExitStack() as closing:
-        pools = {(function.package, function.name): Pool(function, logs) for function in read_project(environment)}
+        pools = {(function.package, function.name): Pool(function, logs) for function in functions}
         server = make_server(
             ports.LOOPBACK, port, create_gateway(pools, ROOT / "web"), threaded=True, request_handler=QuietHandler
         )
