@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
@@ -79,11 +79,11 @@ class Built:
         return POLLERS_BUDGET_MB if (self.package, self.function) == LOOKS_INTO_THEM else BUDGET_MB
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """0 when everything is built, within its budget, and starts in the memory that it is given."""
     parser = argparse.ArgumentParser(prog="scripts/build", description=__doc__)
     parser.add_argument("--into", type=Path, default=ROOT / "build")
-    into = cast("Path", parser.parse_args().into)
+    into = cast("Path", parser.parse_args(arguments).into)
     if sys.version_info[:2] != PYTHON:
         print(f"scripts/build: the platforms run Python {PYTHON[0]}.{PYTHON[1]}, and so must this", file=sys.stderr)
         return 1

@@ -20,6 +20,9 @@ ARGUMENTS: Final = (
 PATIENCE_S: Final = 120
 SIZE: Final = {"width": 1280, "height": 860}
 LIST: Final = "**/api/history/generations?*"
+#: Whether every image in sight has come.
+_PAINTED: Final = """() => [...document.images].every(image =>
+    image.complete || image.getBoundingClientRect().top > innerHeight)"""
 
 _SHOTS: Final = ("a kitchen in morning light", "hands pour oat milk", "the product on marble", "a family laughs")
 _MOODS: Final = {"soft": "slow, gentle", "medium": "clear, steady", "aggressive": "bold, quick cuts", "ultra": "wild"}
@@ -91,6 +94,7 @@ def _open(browser: Browser, url: str, *, answer: Callable[[Any], None] | None = 
     page.goto(url)
     page.wait_for_selector(".state, article img, figure img, .chart")
     page.wait_for_load_state("networkidle")
+    page.wait_for_function(_PAINTED)
     return page
 
 

@@ -17,6 +17,7 @@ let shown = null;
 const nameOf = (view) => (view.generation ? "generation" : view.view === "statistics" ? "statistics" : "library");
 
 function show(view) {
+  for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
   const name = nameOf(view);
   if (shown === "library" && name !== shown) library.hide();
   if (shown === "generation" && name !== shown) generation.hide();

@@ -1,9 +1,10 @@
 /** Variants of one scene side by side: playing in step, one of them heard, their prompts' differences marked. */
 
 import { wordDiff } from "./diff.js";
-import { element, html, safeUrl } from "./html.js";
+import { element, html, render, safeUrl } from "./html.js";
 import { bind } from "./keys.js";
-import { rename } from "./router.js";
+import { refreshLinks } from "./links.js";
+import { current, rename } from "./router.js";
 
 const MOST = 4;
 /** Further apart than this they are brought together again. */
@@ -18,7 +19,7 @@ export function openCompare({ generation, scene }) {
   if (shown.length < 2) return Promise.resolve();
   const dialog = element(frame(scene, shown));
   document.body.append(dialog);
-  const together = new Together([...dialog.querySelectorAll("video")], dialog);
+  const together = new Together(dialog, shown.map((one) => one.scene));
   bind("compare", dialog, {
     " ": () => together.playOrPause(),
     ArrowLeft: () => together.seek(-1),
@@ -26,11 +27,14 @@ export function openCompare({ generation, scene }) {
     v: () => together.hear(together.heard + 1),
     m: () => together.mute(),
   });
-  dialog.addEventListener("click", ({ target }) => {
+  dialog.addEventListener("click", ({ target, detail }) => {
     const { dataset } = target.closest("button") ?? { dataset: {} };
     if (dataset.do === "close") dialog.close();
     if (dataset.do === "play") together.playOrPause();
     if (dataset.hear) together.hear(Number(dataset.hear));
+    if (dataset.again) together.again(Number(dataset.again));
+    // After a click of the mouse, Space plays and pauses again.
+    if (detail && dialog.open) dialog.querySelector("[data-do=play]").focus({ preventScroll: true });
   });
   dialog.querySelector("input").addEventListener("input", ({ target }) => together.go(Number(target.value)));
   rename({ generation: generation.id, compare: scene });
@@ -40,26 +44,34 @@ export function openCompare({ generation, scene }) {
     dialog.addEventListener("close", () => {
       together.stop();
       dialog.remove();
-      rename({ generation: generation.id });
+      if (current().generation === generation.id) rename({ generation: generation.id });
       resolve();
     }),
   );
 }
 
-/** Videos that play as one: the first leads, the others keep to it, and all wait for the slowest. */
+/** Videos that play as one: the longest leads, the others keep to it, and all wait for the slowest. */
 class Together {
-  constructor(videos, dialog) {
-    Object.assign(this, { videos, dialog, wanted: false, heard: 0, muted: true });
-    for (const video of videos) {
+  constructor(dialog, scenes) {
+    const videos = [...dialog.querySelectorAll("video")];
+    Object.assign(this, { videos, scenes, dialog, wanted: false, heard: 0, muted: true });
+    Object.assign(this, { refreshed: new Set(), broken: new Set() });
+    for (const [at, video] of videos.entries()) {
       for (const happened of ["waiting", "stalled", "canplay", "seeked"]) video.addEventListener(happened, () => this.keepUp());
+      for (const happened of ["timeupdate", "durationchange"]) video.addEventListener(happened, () => video === this.leader && this.align());
+      video.addEventListener("ended", () => video === this.leader && (this.go(0), this.keepUp()));
+      video.addEventListener("error", () => this.broke(at));
     }
-    this.leader.addEventListener("timeupdate", () => this.align());
-    this.leader.addEventListener("ended", () => (this.go(0), this.keepUp()));
     this.sound();
   }
 
+  /** Those that can be played, as far as is known. */
+  get able() {
+    return this.videos.filter((_, at) => !this.broken.has(at));
+  }
+
   get leader() {
-    return this.videos[0];
+    return this.able.reduce((one, other) => ((other?.duration || 0) > (one?.duration || 0) ? other : one), this.able[0] ?? this.videos[0]);
   }
 
   play() {
@@ -77,10 +89,11 @@ class Together {
     else this.play();
   }
 
-  /** All play once all can; else none does. */
+  /** All play once all can, or are at their end; else none does. */
   keepUp() {
-    const ready = this.videos.every((video) => video.readyState >= HTMLMediaElement.HAVE_FUTURE_DATA && !video.seeking);
-    for (const video of this.videos) {
+    const { able } = this;
+    const ready = able.every((video) => video.ended || (video.readyState >= HTMLMediaElement.HAVE_FUTURE_DATA && !video.seeking));
+    for (const video of able) {
       if (!this.wanted || !ready) video.pause();
       else if (video.paused && !video.ended) video.play().catch(() => null);
     }
@@ -88,8 +101,10 @@ class Together {
   }
 
   align() {
-    const { currentTime, duration } = this.leader;
-    for (const video of this.videos.slice(1)) {
+    const { leader } = this;
+    const { currentTime, duration } = leader;
+    for (const video of this.able) {
+      if (video === leader) continue;
       const its = Math.min(currentTime, video.duration || currentTime);
       if (!video.seeking && Math.abs(video.currentTime - its) > DRIFT_SECONDS) video.currentTime = its;
     }
@@ -103,7 +118,7 @@ class Together {
   }
 
   go(time) {
-    for (const video of this.videos) video.currentTime = Math.max(0, Math.min(time, video.duration || time));
+    for (const video of this.able) video.currentTime = Math.max(0, Math.min(time, video.duration || time));
   }
 
   /** This one is heard, and no other. */
@@ -123,6 +138,45 @@ class Together {
     for (const button of this.dialog.querySelectorAll("[data-hear]")) {
       button.setAttribute("aria-pressed", String(!this.muted && Number(button.dataset.hear) === this.heard));
     }
+  }
+
+  /** A link may have ended: once it is fetched anew and goes on where the others are; then it is for the person to say. */
+  async broke(at) {
+    if (!this.dialog.open || !this.videos[at].getAttribute("src")) return;
+    if (this.refreshed.has(at)) return this.sayBroken(at);
+    this.refreshed.add(at);
+    const time = Math.max(...this.videos.map((video) => video.currentTime));
+    try {
+      await refreshLinks(this.scenes[at]);
+      if (this.dialog.open) this.load(at, time);
+    } catch (error) {
+      if (this.dialog.open) this.sayBroken(at, error.message);
+    }
+  }
+
+  load(at, time) {
+    const video = this.videos[at];
+    this.broken.delete(at);
+    this.placeOf(at).hidden = true;
+    video.addEventListener("loadedmetadata", () => (video.currentTime = Math.min(time, video.duration)), { once: true });
+    video.src = safeUrl(this.scenes[at].video_url);
+  }
+
+  /** The others go on without it. */
+  sayBroken(at, why = "The video cannot be played.") {
+    this.broken.add(at);
+    render(this.placeOf(at), html`<p>${why}</p><button type="button" data-again="${at}">Try again</button>`);
+    this.placeOf(at).hidden = false;
+    this.keepUp();
+  }
+
+  again(at) {
+    this.refreshed.delete(at);
+    this.broke(at);
+  }
+
+  placeOf(at) {
+    return this.dialog.querySelectorAll(".broken")[at];
   }
 
   stop() {
@@ -151,6 +205,7 @@ function frame(number, shown) {
         ({ variant, scene }, at) => html`<section>
           <h3>${variant} <button type="button" class="quiet" data-hear="${at}" aria-pressed="false" aria-label="Hear ${variant}">Sound</button></h3>
           <video src="${safeUrl(scene.video_url)}" playsinline preload="auto" muted tabindex="-1" aria-label="${variant}"></video>
+          <div class="broken" role="alert" hidden></div>
           <p class="prompt" dir="auto" tabindex="0">${at === 0 ? first : wordDiff(first, scene.sora_prompt ?? "").map(({ kind, text }) => MARKS[kind](text))}</p>
         </section>`,
       )}

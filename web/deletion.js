@@ -28,7 +28,7 @@ export async function removeGenerations(ids, { hide = () => () => null, deleted 
 
 async function undo(ids, bringBack, restored) {
   try {
-    for (const id of ids) await post(`/history/generations/${id}/restore`);
+    for (const id of ids) await restore(id);
     bringBack();
     restored();
     toast(`${count(ids)} restored`);
@@ -36,5 +36,11 @@ async function undo(ids, bringBack, restored) {
     toast(`Not restored: ${error.message}`, { action: { label: "Try again", run: () => undo(ids, bringBack, restored) } });
   }
 }
+
+/** It is not deleted any more; a repeat, whose first answer was lost, is 404. */
+const restore = (id) =>
+  post(`/history/generations/${id}/restore`).catch((error) => {
+    if (error.status !== 404) throw error;
+  });
 
 const count = (ids) => (ids.length === 1 ? "1 generation" : `${ids.length} generations`);

@@ -4,7 +4,7 @@ import { get, linkTo, post } from "./api.js";
 import { config } from "./config.js";
 import { bytes, sourceName } from "./format.js";
 import { element, html, safeUrl } from "./html.js";
-import { toast } from "./toast.js";
+import { addLine, toast } from "./toast.js";
 
 const SOONEST_MS = 700;
 const SELDOM_MS = 10_000;
@@ -38,6 +38,7 @@ export async function downloadGeneration(generation, { queue = "" } = {}) {
     shown.done(`${name}: ${bytes(ready.size)}`);
     return true;
   } catch (error) {
+    if (shown.stopped) return false;
     shown.close();
     toast(`${name}: ${error.message}`, { action: { label: "Try again", run: () => downloadGeneration(generation) }, seconds: 15 });
     return false;
@@ -61,18 +62,22 @@ async function built(id, shown) {
   let state = await post(path);
   while (state.status !== "ready") {
     shown.tell(state);
-    if (await shown.stoppedWithin(pause)) return null;
+    if (shown.stopped || (await shown.stoppedWithin(pause))) return null;
     pause = Math.min(SELDOM_MS, pause * 1.3);
     try {
       state = await get(path);
       failures = 0;
     } catch (error) {
       failures += 1;
-      if (failures === MOST_FAILURES || (error.status >= 400 && error.status < 500)) throw error;
+      if (failures === MOST_FAILURES || isFinal(error)) throw error;
+      pause = Math.max(pause, (error.retryAfter ?? 0) * 1000);
     }
   }
-  return state;
+  return shown.stopped ? null : state;
 }
+
+/** Asking again would be answered the same; too many calls are only too many for a while. */
+const isFinal = ({ status }) => status >= 400 && status < 500 && status !== 429;
 
 function showProgress(name) {
   const line = element(html`<div class="toast download">
@@ -83,8 +88,11 @@ function showProgress(name) {
   let stopped = false;
   let wake = null;
   line.querySelector("button").addEventListener("click", () => ((stopped = true), line.remove(), wake?.()));
-  document.querySelector("#toasts").append(line);
+  addLine(line);
   return {
+    get stopped() {
+      return stopped;
+    },
     tell({ bytes: all, bytes_done: done }) {
       const bar = line.querySelector("progress");
       if (all) Object.assign(bar, { max: all, value: done ?? 0 });

@@ -75,7 +75,7 @@ export function showKeys() {
 }
 
 function isTyping(target, key) {
-  if (target.matches("input:not([type=checkbox]), select, textarea")) return true;
+  if (target.matches("input:not([type=checkbox], [type=range]), select, textarea")) return true;
   // Space and Enter press what has the focus.
-  return key === " " && target.matches("button, a, summary, input");
+  return key === " " && target.matches("button, a, summary, input:not([type=range])");
 }

@@ -1,11 +1,11 @@
 /** The player: one scene after another, by keyboard too. */
 
-import { get } from "./api.js";
 import { downloadScene } from "./downloads.js";
 import { bytes, duration, sourceName } from "./format.js";
 import { element, html, render, safeUrl } from "./html.js";
 import { bind } from "./keys.js";
-import { address, rename } from "./router.js";
+import { refreshLinks } from "./links.js";
+import { address, current, rename } from "./router.js";
 import { toast } from "./toast.js";
 
 /** Clips that are shorter go round. */
@@ -14,8 +14,13 @@ const FRAME_SECONDS = 1 / 24;
 /** A link that ends so soon is fetched anew before it is used. */
 const SOON_MS = 10_000;
 
-/** Opens on a scene of the generation at a time in seconds; resolves once it is closed. */
+/** Opens on a scene of the generation at a time in seconds; resolves once it is closed, or where there is no video. */
 export function openPlayer(options) {
+  const { variants } = options.generation;
+  if (!variants.some(({ scenes }) => scenes.some((scene) => scene.video_url))) {
+    toast("There is no video to play yet.");
+    return Promise.resolve();
+  }
   const player = new Player(options);
   return new Promise((resolve) => player.dialog.addEventListener("close", resolve));
 }
@@ -63,9 +68,12 @@ class Player {
       d: () => downloadScene(this.scene, this.generation),
       c: () => this.copyLink(),
     });
-    dialog.addEventListener("click", ({ target }) => {
+    dialog.addEventListener("click", ({ target, detail }) => {
       const action = target.closest("button")?.dataset.do;
-      if (action) this[action]();
+      if (!action) return;
+      this[action]();
+      // After a click of the mouse, Space is for the video again.
+      if (detail) video.focus({ preventScroll: true });
     });
     dialog.addEventListener("close", () => this.closed());
     video.addEventListener("error", () => this.broke());
@@ -73,11 +81,13 @@ class Player {
     video.addEventListener("ended", () => this.step(1, { round: false }));
   }
 
-  /** Shows a scene; where there is no such video, says so and stays. */
+  /** Shows a scene; where there is no such video, says so and stays, or begins with the first there is. */
   open(variant, number, time = 0) {
-    const found = this.list.find((one) => one.variant === variant && one.scene.scene_number === number) ?? (this.scene ? null : this.list[0]);
-    if (!found) return void toast(`There is no video of ${variant} scene ${number}.`);
-    Object.assign(this, { variant: found.variant, number: found.scene.scene_number, start: time, refreshed: false });
+    const asked = this.list.find((one) => one.variant === variant && one.scene.scene_number === number);
+    if (!asked) toast(`There is no video of ${variant} scene ${number}.`);
+    const found = asked ?? (this.scene ? null : this.list[0]);
+    if (!found) return;
+    Object.assign(this, { variant: found.variant, number: found.scene.scene_number, start: asked ? time : 0, refreshed: false });
     this.say();
     this.load();
     rename({ generation: this.generation.id, play: this.play });
@@ -87,11 +97,22 @@ class Player {
     return `${this.variant}-${this.number}`;
   }
 
-  async load() {
-    if (Date.parse(this.scene.expires_at) - Date.now() < SOON_MS) await this.refresh().catch(() => null);
+  /** Loads the scene, and plays it unless it is to stand still. */
+  async load({ still = false } = {}) {
+    const { scene } = this;
     this.dialog.querySelector(".broken").hidden = true;
-    this.video.src = safeUrl(this.scene.video_url);
-    this.video.play().catch(() => null);
+    if (Date.parse(scene.expires_at) - Date.now() < SOON_MS) {
+      this.video.pause();
+      await refreshLinks(scene).catch(() => null);
+    }
+    if (!this.isOn(scene)) return;
+    this.video.src = safeUrl(scene.video_url);
+    if (!still) this.video.play().catch(() => null);
+  }
+
+  /** Whether this is still what is looked at, after something took its time. */
+  isOn(scene) {
+    return this.dialog.open && scene === this.scene;
   }
 
   loaded() {
@@ -101,24 +122,19 @@ class Player {
   }
 
   /** The link may have ended: once it is fetched anew and goes on where it was; then it is for the person to say. */
-  async broke() {
+  async broke({ again = false } = {}) {
     if (!this.video.getAttribute("src")) return;
     if (this.refreshed) return this.sayBroken();
     this.refreshed = true;
+    const { scene } = this;
+    const still = !again && this.video.paused && this.video.currentTime > 0;
     this.start = this.video.currentTime || this.start;
     try {
-      await this.refresh();
-      this.load();
+      await refreshLinks(scene);
+      if (this.isOn(scene)) this.load({ still });
     } catch (error) {
-      this.sayBroken(error.message);
+      if (this.isOn(scene)) this.sayBroken(error.message);
     }
-  }
-
-  async refresh() {
-    const { scenes } = await get(`/history/variants/${this.scene.variant_id}/scenes`);
-    const fresh = scenes.find(({ id }) => id === this.scene.id);
-    if (!fresh?.video_url) throw new Error("This video is not there any more.");
-    Object.assign(this.scene, { video_url: fresh.video_url, thumbnail_url: fresh.thumbnail_url, expires_at: fresh.expires_at });
   }
 
   sayBroken(why = "The video cannot be played.") {
@@ -129,7 +145,7 @@ class Player {
 
   again() {
     this.refreshed = false;
-    this.broke();
+    this.broke({ again: true });
   }
 
   say() {
@@ -206,7 +222,8 @@ class Player {
     this.video.removeAttribute("src");
     this.video.load();
     this.dialog.remove();
-    rename({ generation: this.generation.id });
+    // Going back closes it too, and then the address is another's.
+    if (current().generation === this.generation.id) rename({ generation: this.generation.id });
   }
 }
 

@@ -6,6 +6,14 @@ import { html, render } from "./html.js";
 export class Selection {
   constructor(library, bar) {
     Object.assign(this, { library, bar, ids: new Set(), last: null });
+    render(
+      bar,
+      html`<span role="status"></span>
+        <button type="button" data-action="download">Download</button>
+        <button type="button" data-action="remove">Delete</button>
+        <button type="button" data-action="all" class="quiet">Select all loaded</button>
+        <button type="button" data-action="none" class="quiet">Select none</button>`,
+    );
     bar.addEventListener("click", ({ target }) => {
       const action = target.closest("button")?.dataset.action;
       if (action) this[action]();
@@ -37,8 +45,10 @@ export class Selection {
 
   none() {
     if (!this.ids.size) return false;
+    const left = this.bar.contains(document.activeElement);
     this.ids.clear();
     this.show();
+    if (left) this.library.wall.card(this.last)?.querySelector("[data-pick]").focus({ preventScroll: true });
     return true;
   }
 
@@ -65,16 +75,8 @@ export class Selection {
     for (const box of document.querySelectorAll("[data-pick]")) {
       box.checked = this.has(box.closest("article").dataset.id);
     }
-    const count = this.ids.size;
-    this.bar.hidden = !count;
-    if (!count) return this.bar.replaceChildren();
-    render(
-      this.bar,
-      html`<span role="status">${count} selected</span>
-        <button type="button" data-action="download">Download</button>
-        <button type="button" data-action="remove">Delete</button>
-        <button type="button" data-action="all" class="quiet">Select all loaded</button>
-        <button type="button" data-action="none" class="quiet">Select none</button>`,
-    );
+    this.bar.hidden = !this.ids.size;
+    // The same element each time: it is told when it changes, and the buttons keep the focus.
+    this.bar.querySelector("[role=status]").textContent = this.ids.size ? `${this.ids.size} selected` : "";
   }
 }

@@ -51,8 +51,9 @@ const VARIANT_COLUMNS = [
 export async function showStatistics(section) {
   render(section, html`<div class="loading" role="status"><span class="hidden">Loading…</span><span class="block"></span><span class="block tall"></span></div>`);
   try {
-    const { stats } = await get("/history/stats");
-    if (!Array.isArray(stats?.by_day)) throw new ApiError("The answer has no statistics.", { code: "broken" });
+    const answer = await get("/history/stats");
+    if (!Array.isArray(answer.stats?.by_day)) throw new ApiError("The answer has no statistics.", { code: "broken" });
+    const stats = honest(answer.stats);
     render(section, page(stats));
     section.querySelector("[data-csv=days]").addEventListener("click", () => csv("generations-by-day.csv", DAY_COLUMNS, stats.by_day));
     section.querySelector("[data-csv=variants]").addEventListener("click", () => csv("generations-by-variant.csv", VARIANT_COLUMNS, stats.by_variant));
@@ -60,6 +61,18 @@ export async function showStatistics(section) {
     render(section, failed(error, { back: true }));
     section.querySelector("[data-retry]").addEventListener("click", () => showStatistics(section));
   }
+}
+
+/** The same, but a sum of nothing that is known is unknown, and not 0. */
+function honest(stats) {
+  const known = (sum, unknown) => (sum === 0 && unknown > 0 ? null : sum);
+  return {
+    ...stats,
+    total_cost: known(stats.total_cost, stats.cost_unknown),
+    estimated_cost: known(stats.estimated_cost, stats.estimate_unknown),
+    by_day: stats.by_day.map((one) => ({ ...one, cost: known(one.cost, one.cost_unknown) })),
+    by_variant: stats.by_variant.map((one) => ({ ...one, rendered_cost: known(one.rendered_cost, one.cost_unknown) })),
+  };
 }
 
 function page(stats) {

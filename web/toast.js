@@ -3,11 +3,10 @@
 import { element, html } from "./html.js";
 
 const SECONDS = 8;
-let place = null;
+const place = document.querySelector("#toasts");
 
 /** Shows the message, also to screen readers; with an action, its button. Gone after some seconds, never under a hand. */
 export function toast(message, { action = null, seconds = SECONDS } = {}) {
-  place ??= document.querySelector("#toasts");
   const line = element(html`<div class="toast">
     <span>${message}</span>
     ${action && html`<button type="button">${action.label}</button>`}
@@ -21,6 +20,17 @@ export function toast(message, { action = null, seconds = SECONDS } = {}) {
   line.querySelector(".quiet").addEventListener("click", close);
   for (const stay of ["pointerenter", "focusin"]) line.addEventListener(stay, () => clearTimeout(timer));
   for (const leave of ["pointerleave", "focusout"]) line.addEventListener(leave, wait);
-  place.append(line);
+  addLine(line);
   wait();
+}
+
+/** Shows a line; while a dialog is open inside it, as all else is out of reach then. */
+export function addLine(line) {
+  const dialog = [...document.querySelectorAll("dialog:modal")].at(-1);
+  const home = dialog ?? document.body;
+  if (place.parentNode !== home) {
+    home.append(place);
+    dialog?.addEventListener("close", () => document.body.append(place), { once: true });
+  }
+  place.append(line);
 }

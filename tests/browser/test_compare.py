@@ -1,5 +1,7 @@
 """Variants side by side: in step, one heard, differences marked."""
 
+import uuid
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -115,3 +117,64 @@ def test_a_difference_adds_up_to_both_texts(open_page):
 
     assert "".join(part["text"] for part in told if part["kind"] != "added") == before
     assert "".join(part["text"] for part in told if part["kind"] != "removed") == after
+
+
+def test_a_comparison_gets_over_an_expired_link(open_page, stack):
+    page = open_page(f"/?generation={stack.demo_id}", failing=True)
+    expect(page.locator("#generation figure")).to_have_count(12)
+    refused = []
+
+    def refuse_once(route):
+        if refused:
+            route.continue_()
+        else:
+            refused.append(1)
+            route.fulfill(status=403, body="expired")
+
+    page.route("**/medium/scene_2.mp4?*", refuse_once)
+    page.get_by_role("button", name="Compare scene 2").click()
+    page.wait_for_function(f"() => {VIDEOS}.every(video => !video.paused && video.currentTime > 0.1)")
+
+
+def test_a_comparison_that_cannot_be_had_says_so(open_page, stack):
+    page = open_page(f"/?generation={stack.demo_id}", failing=True)
+    expect(page.locator("#generation figure")).to_have_count(12)
+    page.route("**/medium/scene_2.mp4?*", lambda route: route.fulfill(status=403, body="no"))
+    page.get_by_role("button", name="Compare scene 2").click()
+    expect(page.get_by_role("alert")).to_contain_text("cannot be played")
+
+
+def test_space_works_on_the_comparisons_slider(open_page, stack):
+    page = open_page(f"/?generation={stack.demo_id}&compare=2")
+    page.wait_for_function(
+        f"() => {VIDEOS}.length && {VIDEOS}.every(video => !video.paused && video.currentTime > 0.1)"
+    )
+    page.locator(".compare input").focus()
+    page.keyboard.press("Space")
+
+    # They stand still for a moment at each round, too; the button says what is wanted.
+    expect(page.locator(".compare [data-do=play]")).to_have_text("Play")
+    assert paused(page) == [True, True, True]
+
+
+@pytest.mark.parametrize("seconds", [(8, 4), (4, 8)])
+def test_clips_of_different_lengths_go_round_together(open_page, stack, seconds):
+    body = {"source_video_url": f"https://video.example/{uuid.uuid4()}.mp4", "variant_types": ["soft", "medium"]}
+    one = stack.api("POST", "/generations", json=body)["generation_id"]
+    variants = stack.api("GET", f"/generations/{one}")["generation"]["variants"]
+    for variant, its in zip(sorted(variants, key=lambda v: v["variant_type"] != "soft"), seconds, strict=True):
+        asked = {"prompts": [f"clip {uuid.uuid4()}"], "seconds": its, "submit": True}
+        stack.api("POST", f"/variants/{variant['id']}/scenes", json=asked)
+    stack.wait_until_over(one)
+    page = open_page(f"/?generation={one}&compare=1")
+    page.wait_for_function(
+        f"() => {VIDEOS}.length === 2 && {VIDEOS}.every(video => !video.paused && video.currentTime > 0.1)"
+    )
+    bar = page.locator(".compare input")
+    assert float(bar.get_attribute("max") or 0) == pytest.approx(
+        max(page.evaluate(f"{VIDEOS}.map(video => video.duration)")), abs=0.2
+    )
+    bar.evaluate("bar => { bar.value = bar.max - 0.6; bar.dispatchEvent(new Event('input')) }")
+    page.wait_for_function(
+        f"() => {VIDEOS}.every(video => !video.paused && video.currentTime > 0.1 && video.currentTime < 2)"
+    )

@@ -143,3 +143,75 @@ def test_a_deletion_that_fails_puts_everything_back_and_says_why(open_page, some
 
     expect(page.locator("#toasts")).to_contain_text("Nothing was deleted: the database cannot be reached")
     expect(page.locator("article")).to_have_count(6)
+
+
+def test_select_all_keeps_the_focus(open_page, stack):
+    page = open_page("/")
+    page.locator("[data-pick]").first.check()
+    button = page.get_by_role("button", name="Select all loaded")
+    button.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Select all loaded")).to_be_focused(timeout=2000)
+
+
+def test_the_count_of_what_is_selected_is_told_by_one_live_region(open_page, stack):
+    stack.record(f"https://video.example/{uuid.uuid4()}.mp4")
+    page = open_page("/")
+    page.locator("[data-pick]").first.check()
+    page.evaluate("window.told = document.querySelector('.selection [role=status]')")
+    page.locator("[data-pick]").nth(1).check()
+    assert page.evaluate("document.querySelector('.selection [role=status]') === window.told")
+
+
+def test_a_zip_waits_where_the_platform_says_too_many_calls(open_page, stack):
+    page = open_page(f"/?generation={stack.demo_id}", failing=True)
+    building = {"success": True, "status": "building", "bytes": 1000, "bytes_done": 250, "videos": 4, "videos_done": 1}
+    ready = {"success": True, "status": "ready", "size": 5, "url": f"{stack.url}/icon.svg"}
+    answers = [(202, building), (429, None), (200, ready)]
+
+    def pack(route):
+        status, body = answers.pop(0)
+        route.fulfill(status=status, **({"json": body} if body else {"body": "too many"}))
+
+    page.route("**/download", pack)
+    page.get_by_role("button", name="Download all as zip").click()
+    expect(page.locator("#toasts")).to_contain_text("Downloading source.mp4")
+
+
+def test_a_zip_that_was_stopped_is_not_kept_when_it_comes_all_the_same(open_page, stack):
+    page = open_page(f"/?generation={stack.demo_id}")
+    held = []
+    page.route("**/download", lambda route: held.append(route))  # noqa: PLW0108 - Playwright takes no builtin
+    saved = []
+    page.on("download", lambda one: saved.append(one))  # noqa: PLW0108
+    page.get_by_role("button", name="Download all as zip").click()
+    page.locator(".download").get_by_role("button", name="Stop").click()
+    held[0].fulfill(json={"success": True, "status": "ready", "size": 5, "url": f"{stack.url}/icon.svg"})
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    expect(page.locator("#toasts")).not_to_contain_text("Downloading")
+    assert saved == []
+
+
+def test_undo_goes_on_after_an_answer_that_was_lost(open_page, stack):
+    word = f"lost-{uuid.uuid4().hex[:8]}"
+    stack.record(f"https://video.example/{word}.mp4")
+    page = open_page(f"/?q={word}", failing=True)
+    lost = []
+
+    def lose_once(route):
+        if not lost:
+            lost.append(route.fetch().status)
+            route.abort()
+        else:
+            route.continue_()
+
+    page.route("**/restore", lose_once)
+    page.locator("[data-pick]").check()
+    page.keyboard.press("Delete")
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#toasts")).to_contain_text("Not restored")
+    page.get_by_role("button", name="Try again").click()
+
+    expect(page.locator("#toasts")).to_contain_text("1 generation restored")
+    expect(page.locator("article")).to_have_count(1)
+    assert lost == [200]

@@ -73,3 +73,18 @@ def test_csv_is_no_formula_and_quotes_what_must_be(statistics):
 
 def test_axe_finds_nothing_in_the_statistics(statistics, axe):
     assert axe(statistics) == []
+
+
+def test_a_day_whose_costs_nobody_knows_costs_unknown(open_page, stack):
+    stats = stack.api("GET", "/stats")
+    stats["stats"]["by_day"][-1] |= {"generations": 2, "cost": 0, "cost_unknown": 2}
+    stats["stats"]["by_variant"][0] |= {"rendered_cost": 0, "cost_unknown": 3}
+    stats["stats"] |= {"total_cost": 0, "cost_unknown": 2}
+    page = open_page("about:blank")
+    page.route("**/api/history/stats", lambda route: route.fulfill(json=stats))
+    page.goto("/?view=statistics")
+    expect(page.get_by_role("region", name="Each day").locator("tbody tr").first).to_contain_text(
+        "unknown", timeout=2000
+    )
+    expect(page.locator(".totals > div").nth(2).locator("dd").first).to_have_text("unknown")
+    expect(page.get_by_role("region", name="Each variant").locator("tbody tr").first).to_contain_text("unknown")

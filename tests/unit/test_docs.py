@@ -34,6 +34,13 @@ def test_project_yml_hands_functions_only_settings_that_exist():
     assert used <= settings_in_code()
 
 
+def test_the_example_of_settings_has_every_one_and_none_else():
+    example = (ROOT / ".env.example").read_text("utf-8")
+    names = re.findall(r"^([A-Z_]+)=.+$", example, re.MULTILINE)
+    assert sorted(names) == sorted(settings_in_code())
+    assert set(re.findall(r"\$\{(\w+)\}", project_yml())) <= set(names)
+
+
 def test_the_local_stack_knows_every_variable_of_project_yml():
     """An unset one would keep it from starting."""
     used = set(re.findall(r"\$\{(\w+)\}", project_yml()))

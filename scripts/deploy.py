@@ -1,0 +1,146 @@
+"""scripts/deploy: builds, migrates, deploys to DigitalOcean with doctl, and looks whether it works.
+
+Where it does not, the build before, kept in build/previous, is deployed again: functions change one by one, and one
+that fails does not undo the others. Migrations only go forward and suit the version before too. doctl must be connected
+to the namespace (doctl serverless connect). No value of a setting is printed.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final, cast
+
+from dotenv import dotenv_values
+
+from scripts import build, migrate, smoke
+from scripts.build import ROOT, project_yml
+
+#: Says of a build that it was deployed, and worked.
+WORKED: Final = "worked"
+DOCTL_S: Final = 900
+
+
+class DeployError(Exception):
+    """It was not deployed; the text says why."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0 when what is deployed works; 1 with the reason, and the build before deployed again where there is one."""
+    parser = argparse.ArgumentParser(prog="scripts/deploy", description=__doc__)
+    parser.add_argument("--env", type=Path, default=ROOT / ".env", help="the settings, as .env.example has them (.env)")
+    parser.add_argument("--into", type=Path, default=ROOT / "build", help=argparse.SUPPRESS)
+    parser.add_argument("--dry-run", action="store_true", help="check the settings, and say what would be done")
+    given = parser.parse_args(arguments)
+    into = cast("Path", given.into)
+    try:
+        settings = read_settings(cast("Path", given.env))
+        if given.dry_run:
+            print(f"would build into {into}, migrate, deploy with doctl, and run scripts/smoke; nothing was done")
+            return 0
+        keep_previous(into)
+        _build(into)
+        _step("migrating")
+        migrate.migrate(settings["MIGRATE_DATABASE_URL"])
+        deploy(into, given.env, settings)
+    except (DeployError, migrate.MigrationError) as error:
+        print(f"scripts/deploy: {error}", file=sys.stderr)
+        return 1
+    print("deployed, and it works")
+    return 0
+
+
+def _build(into: Path) -> None:
+    _step("building")
+    if build.main(["--into", str(into)]):
+        raise DeployError("the build is not within its limits")
+
+
+def read_settings(env: Path) -> dict[str, str]:
+    """The settings of the file, and of the environment where that names them; DeployError for what is missing."""
+    if not env.is_file():
+        raise DeployError(f"there is no {env.name}: copy .env.example and fill it in")
+    settings = {name: value or "" for name, value in dotenv_values(env, interpolate=False).items()}
+    needed = {*re.findall(r"\$\{(\w+)\}", project_yml()), "MIGRATE_DATABASE_URL"}
+    missing = sorted(name for name in needed if not settings.get(name))
+    if missing:
+        raise DeployError(f"{env.name} lacks {', '.join(missing)}; what is not used is none")
+    unfilled = sorted(name for name in needed if settings[name] in _placeholders().get(name, ()))
+    if unfilled:
+        raise DeployError(f"{env.name} still has the example's {', '.join(unfilled)}")
+    return settings
+
+
+def _placeholders() -> Mapping[str, tuple[str, ...]]:
+    """Values of .env.example that stand for others: those with a word in capitals."""
+    example = dotenv_values(ROOT / ".env.example", interpolate=False)
+    return {name: (value,) for name, value in example.items() if value and re.search(r"\b[A-Z_]{3,}\b", value)}
+
+
+def keep_previous(into: Path) -> None:
+    """What was deployed last, and worked, is in previous now."""
+    current, previous = into / "digitalocean", into / "previous"
+    if (current / WORKED).exists():
+        shutil.rmtree(previous, ignore_errors=True)
+        shutil.move(current, previous)
+
+
+def deploy(into: Path, env: Path, settings: Mapping[str, str]) -> None:
+    """Guarantees that what was built is deployed and works; DeployError, after going back, where it is not."""
+    try:
+        _step("deploying")
+        _doctl("serverless", "deploy", str(into / "digitalocean"), "--env", str(env))
+        _step("looking whether it works")
+        _check(settings)
+    except DeployError as error:
+        previous = into / "previous"
+        if not previous.exists():
+            raise DeployError(f"{error}; there is no build before to go back to") from None
+        _step("going back to the build before")
+        try:
+            _doctl("serverless", "deploy", str(previous), "--env", str(env))
+        except DeployError as second:
+            raise DeployError(f"{error}; going back failed too: {second}") from None
+        raise DeployError(f"{error}; the build before is deployed again") from None
+    (into / "digitalocean" / WORKED).touch()
+
+
+def _check(settings: Mapping[str, str]) -> None:
+    url = _doctl("serverless", "functions", "get", "history/generations", "--url").strip()
+    passed = {name: settings.get(name, "none") for name in ("HEALTH_TOKEN", "HISTORY_ACCESS")}
+    os.environ.update(passed)
+    if smoke.main([url.removesuffix("/history/generations")]):
+        raise DeployError("it does not work")
+
+
+def _doctl(*arguments: str) -> str:
+    """What doctl printed; it sees no setting but in the file."""
+    try:
+        done = subprocess.run(
+            ["doctl", *arguments],  # noqa: S607 - whichever is on the PATH
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=DOCTL_S,
+            stdin=subprocess.DEVNULL,
+        )
+    except FileNotFoundError:
+        raise DeployError("doctl is not installed") from None
+    except subprocess.TimeoutExpired:
+        raise DeployError(f"doctl {arguments[1]} took longer than {DOCTL_S} s") from None
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip().splitlines()
+        raise DeployError(f"doctl {' '.join(arguments[:2])}: {said[-1] if said else 'it failed'}")
+    return done.stdout
+
+
+def _step(what: str) -> None:
+    print(f"{what} ...", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""scripts/smoke: whether the functions at a URL do what they should, seen from outside; one line a check.
+
+SMOKE_TOKEN, a token or an API key that may read, and HEALTH_TOKEN are read from the environment.
+"""
+
+import argparse
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import Final, cast
+
+import requests
+
+TIMEOUT_S: Final = 35
+#: A new installation is healthy once its poller and its purge have run.
+HEALTHY_WITHIN_S: Final = 120.0
+PAUSE_S: Final = 5.0
+
+Check = Callable[[], str | None]
+
+
+class Smoke:
+    """The checks of one base URL: where the paths of docs/api.md begin."""
+
+    def __init__(self, url: str, *, patience: float) -> None:
+        self.url = url.rstrip("/")
+        self._patience = patience
+        self._token = os.environ.get("SMOKE_TOKEN", "none")
+        self._health = os.environ.get("HEALTH_TOKEN", "none")
+
+    def checks(self) -> Iterator[tuple[str, Check]]:
+        """Each check's name, and what returns why it failed, or None."""
+        yield "health says that the work gets done", self.is_healthy
+        yield "health is closed without its token", lambda: self._closed("/ops/health")
+        yield "the history is closed without a token", self.is_closed
+        yield "the history opens to SMOKE_TOKEN", self.opens
+        yield "no strange page may read", self.no_strange_page
+
+    def is_healthy(self) -> str | None:
+        """Healthy within the patience; else its problems."""
+        deadline = time.monotonic() + self._patience
+        while True:
+            answer = self._get("/ops/health", self._health)
+            if answer.status_code == requests.codes.ok:
+                return None
+            if time.monotonic() > deadline:
+                return f"it answers {answer.status_code}: {answer.text[:500]}"
+            time.sleep(PAUSE_S)
+
+    def is_closed(self) -> str | None:
+        """401 without a token, unless this is for a single owner."""
+        return None if os.environ.get("HISTORY_ACCESS") == "single-owner" else self._closed("/history/generations")
+
+    def opens(self) -> str | None:
+        """A page of generations for whoever may read."""
+        answer = self._get("/history/generations?limit=1", self._token)
+        return None if answer.ok and answer.json().get("success") else f"it answers {answer.status_code}"
+
+    def no_strange_page(self) -> str | None:
+        """A page of an origin that nobody named gets no leave."""
+        headers = {"Origin": "https://strange.example", "Access-Control-Request-Method": "GET"}
+        answer = requests.options(f"{self.url}/history/generations", headers=headers, timeout=TIMEOUT_S)
+        leave = answer.headers.get("Access-Control-Allow-Origin")
+        return f"it is told that {leave} may" if leave else None
+
+    def _closed(self, path: str) -> str | None:
+        status = self._get(path, "none").status_code
+        return None if status == requests.codes.unauthorized else f"it answers {status} instead of 401"
+
+    def _get(self, path: str, token: str) -> requests.Response:
+        headers = {} if token == "none" else {"Authorization": f"Bearer {token}"}  # noqa: S105
+        return requests.get(f"{self.url}{path}", headers=headers, timeout=TIMEOUT_S)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """0 when every check holds."""
+    parser = argparse.ArgumentParser(prog="scripts/smoke", description=__doc__)
+    parser.add_argument("url", help="where the paths of docs/api.md begin")
+    parser.add_argument(
+        "--patience", type=float, default=HEALTHY_WITHIN_S, help="seconds that health may take to be well"
+    )
+    given = parser.parse_args(arguments)
+    failures = 0
+    for name, check in Smoke(cast("str", given.url), patience=given.patience).checks():
+        try:
+            why = check()
+        except requests.RequestException as error:
+            why = f"it cannot be reached: {type(error).__name__}"
+        except ValueError:
+            why = "its answer is no JSON"
+        failures += why is not None
+        print(f"{'FAILED' if why else 'ok    '}  {name}{f': {why}' if why else ''}", flush=True)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

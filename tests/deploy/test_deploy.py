@@ -1,0 +1,191 @@
+"""scripts/deploy and scripts/smoke: in order, back on failure, nothing secret printed."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from scripts import build, deploy, migrate, smoke
+from tests.deploy.conftest import Deployed
+
+SECRET = "very-secret-value"
+DOCTL = """#!/bin/sh
+echo "$@" >>"$DOCTL_LOG"
+case "$*" in
+*"functions get"*) echo "https://host.example/api/v1/web/fn-x/history/generations"; exit 0 ;;
+esac
+[ -e "$DOCTL_FAILS" ] && { rm "$DOCTL_FAILS"; echo "Error: function sora/poller failed" >&2; exit 1; }
+exit 0
+"""
+
+
+@pytest.fixture
+def happened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
+    """What doctl, the build, the migrations and the smoke test were asked for, in order; all of them succeed."""
+    log = tmp_path / "log"
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/doctl").write_text(DOCTL)
+    (tmp_path / "bin/doctl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setenv("DOCTL_LOG", str(log))
+    monkeypatch.setenv("DOCTL_FAILS", str(tmp_path / "fails"))
+    # The check hands its tokens on through the environment.
+    monkeypatch.setenv("HEALTH_TOKEN", "")
+    monkeypatch.setenv("HISTORY_ACCESS", "")
+
+    def note(what: str, answer: object) -> Callable[..., object]:
+        def noted(*given: object) -> object:
+            with log.open("a") as file:
+                file.write(f"{what} {given[0] if what == 'smoke' else ''}\n")
+            return answer
+
+        return noted
+
+    def built(arguments: list[str]) -> int:
+        (Path(arguments[1]) / "digitalocean").mkdir(parents=True, exist_ok=True)
+        note("build", 0)(arguments)
+        return 0
+
+    monkeypatch.setattr(build, "main", built)
+    monkeypatch.setattr(migrate, "migrate", note("migrate", []))
+    monkeypatch.setattr(smoke, "main", note("smoke", 0))
+    return lambda: [line.strip() for line in log.read_text().splitlines()] if log.exists() else []
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> Path:
+    """A file with every setting, one of them a secret."""
+    path = tmp_path / "settings"
+    lines = (deploy.ROOT / ".env.example").read_text().splitlines()
+    filled = [line.partition("=")[0] + f"={SECRET}" if "=" in line and line[0] != "#" else line for line in lines]
+    path.write_text("\n".join(filled))
+    return path
+
+
+@pytest.fixture
+def run(env: Path, tmp_path: Path) -> Callable[..., int]:
+    return lambda *more: deploy.main(["--env", str(env), "--into", str(tmp_path / "build"), *more])
+
+
+def test_it_builds_migrates_deploys_and_looks_in_that_order(run, happened, tmp_path, env):
+    assert run() == 0
+
+    assert happened() == [
+        "build",
+        "migrate",
+        f"serverless deploy {tmp_path}/build/digitalocean --env {env}",
+        "serverless functions get history/generations --url",
+        "smoke ['https://host.example/api/v1/web/fn-x']",
+    ]
+
+
+def test_what_does_not_work_is_followed_by_the_build_before(run, happened, tmp_path, monkeypatch, capsys):
+    assert run() == 0
+    monkeypatch.setattr(smoke, "main", lambda _: 1)
+
+    assert run() == 1
+
+    deployed = [line.split()[2].rsplit("/", 1)[-1] for line in happened() if line.startswith("serverless deploy")]
+    assert deployed == ["digitalocean", "digitalocean", "previous"]
+    assert "the build before is deployed again" in capsys.readouterr().err
+    assert not (tmp_path / "build/digitalocean" / deploy.WORKED).exists()
+
+
+def test_a_deploy_that_fails_is_undone_too(run, happened, tmp_path, capsys):
+    assert run() == 0
+    (tmp_path / "fails").touch()
+
+    assert run() == 1
+
+    assert "function sora/poller failed; the build before is deployed again" in capsys.readouterr().err
+
+
+def test_what_failed_once_is_never_gone_back_to(run, happened, tmp_path, monkeypatch):
+    assert run() == 0
+    with monkeypatch.context() as broken:
+        broken.setattr(smoke, "main", lambda _: 1)
+        assert run() == 1
+        kept = (tmp_path / "build/previous").stat().st_ino
+
+        assert run() == 1
+
+    assert (tmp_path / "build/previous").stat().st_ino == kept
+
+
+def test_the_first_that_fails_says_that_there_is_nothing_to_go_back_to(run, happened, tmp_path, capsys):
+    (tmp_path / "fails").touch()
+
+    assert run() == 1
+
+    assert "there is no build before" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("missing", ["OPENAI_API_KEY", "MIGRATE_DATABASE_URL", "SORA_MAX_RUNNING"])
+def test_a_missing_setting_is_named_and_nothing_is_done(run, env, happened, missing, capsys):
+    env.write_text(env.read_text().replace(f"{missing}={SECRET}", f"{missing}="))
+
+    assert run() == 1
+
+    assert missing in capsys.readouterr().err
+    assert happened() == []
+
+
+def test_what_was_not_filled_in_is_named(run, env, happened, capsys):
+    env.write_text((deploy.ROOT / ".env.example").read_text())
+
+    assert run() == 1
+
+    said = capsys.readouterr().err
+    assert "still has the example's DATABASE_URL, DO_SPACES_ACCESS_KEY" in said
+    assert happened() == []
+
+
+def test_a_missing_file_says_where_to_begin(tmp_path, capsys):
+    assert deploy.main(["--env", str(tmp_path / "nowhere")]) == 1
+    assert "copy .env.example" in capsys.readouterr().err
+
+
+def test_no_secret_is_printed_whatever_happens(run, happened, tmp_path, capsys):
+    run()
+    (tmp_path / "fails").touch()
+    run()
+
+    said = capsys.readouterr()
+    assert SECRET not in said.out + said.err
+    assert SECRET not in "\n".join(happened())
+
+
+def test_a_dry_run_does_nothing(run, happened):
+    assert run("--dry-run") == 0
+    assert happened() == []
+
+
+# ---------------------------------------------------------------- smoke
+
+
+def smoke_of(deployed: Deployed, monkeypatch, **settings: str) -> int:
+    environment = deployed.stack.environment
+    for name in ("HEALTH_TOKEN", "HISTORY_ACCESS"):
+        monkeypatch.setenv(name, settings.get(name, environment[name]))
+    return smoke.main([f"{deployed.stack.url}/api", "--patience", settings.get("patience", "60")])
+
+
+def test_what_works_passes_every_check(deployed, monkeypatch, capsys):
+    assert smoke_of(deployed, monkeypatch) == 0
+    assert [line[:2] for line in capsys.readouterr().out.splitlines()] == ["ok"] * 5
+
+
+def test_what_is_open_that_should_not_be_is_said(deployed, monkeypatch, capsys):
+    assert smoke_of(deployed, monkeypatch, HISTORY_ACCESS="jwt") == 1
+    assert "FAILED  the history is closed without a token: it answers 200 instead of 401" in capsys.readouterr().out
+
+
+def test_a_wrong_token_fails_the_check_it_is_for(deployed, monkeypatch, capsys):
+    assert smoke_of(deployed, monkeypatch, HEALTH_TOKEN="another-token-of-nobody", patience="0") == 1
+    assert "FAILED  health says that the work gets done: it answers 401" in capsys.readouterr().out
+
+
+def test_what_is_not_there_is_said_check_by_check(monkeypatch, capsys):
+    assert smoke.main(["http://127.0.0.1:9", "--patience", "0"]) == 1
+    assert capsys.readouterr().out.count("it cannot be reached: ConnectionError") == 5
