@@ -112,8 +112,10 @@ def deployed(built: Build, deploy, tmp_path_factory: pytest.TempPathFactory) -> 
 
     def take(environment: Mapping[str, str]) -> list[Function]:
         names = set(re.findall(r"\$\{(\w+)\}", (built.folder / "digitalocean/project.yml").read_text()))
+        # The deployer notes in the project what it deployed.
+        project = shutil.copytree(built.folder / "digitalocean", folder / "project")
         with openwhisk() as platform:
-            done = deploy(built.folder / "digitalocean", platform, {n: environment[n] for n in names}, folder / "env")
+            done = deploy(project, platform, {n: environment[n] for n in names}, folder / "env")
             assert done.returncode == 0, done.stderr
             for function in read_project(environment):
                 name = f"{function.package}/{function.name}"
