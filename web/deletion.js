@@ -3,9 +3,9 @@
 import { post, remove } from "./api.js";
 import { toast } from "./toast.js";
 
-/** Deletes them one after another. hide() takes them out of sight at once and returns what brings them back. */
+/** Deletes them one after another. hide(ids) takes them out of sight at once and returns what brings them back. */
 export async function removeGenerations(ids, { hide = () => () => null, deleted = () => null, restored = () => null } = {}) {
-  const bringBack = hide();
+  let bringBack = hide(ids);
   const gone = [];
   let error = null;
   for (const id of ids) {
@@ -20,10 +20,12 @@ export async function removeGenerations(ids, { hide = () => () => null, deleted 
   if (error) {
     bringBack();
     if (!gone.length) return toast(`Nothing was deleted: ${error.message}`);
+    bringBack = hide(gone);
   }
   deleted();
+  if (!gone.length) return toast("It was deleted already");
   const said = error ? `${count(gone)} deleted, not the others: ${error.message}` : `${count(gone)} deleted`;
-  toast(said, { action: gone.length ? { label: "Undo", run: () => undo(gone, bringBack, restored) } : null, seconds: 15 });
+  toast(said, { action: { label: "Undo", run: () => undo(gone, bringBack, restored) }, seconds: 15 });
 }
 
 async function undo(ids, bringBack, restored) {

@@ -4,6 +4,7 @@ import { get, linkTo, post } from "./api.js";
 import { config } from "./config.js";
 import { bytes, sourceName } from "./format.js";
 import { element, html, safeUrl } from "./html.js";
+import { refreshLinks } from "./links.js";
 import { addLine, toast } from "./toast.js";
 
 const SOONEST_MS = 700;
@@ -17,14 +18,24 @@ export async function downloadScene(scene, generation) {
   const { variant_type: variant } = generation.variants.find(({ id }) => id === scene.variant_id);
   const name = `${sourceName(generation.source_video_url).replace(/\.\w{1,5}$/, "")}_${variant}_scene-${scene.scene_number}.mp4`;
   try {
-    const response = await fetch(safeUrl(scene.video_url), { credentials: "omit" });
-    if (!response.ok) throw new Error(`the store answered ${response.status}`);
-    const url = URL.createObjectURL(await response.blob());
+    const url = URL.createObjectURL(await (await fetched(scene)).blob());
     save(url, name);
     setTimeout(() => URL.revokeObjectURL(url), 60_000);
   } catch (error) {
     toast(`${name} was not downloaded: ${error.message}`, { action: { label: "Open it", run: () => open(safeUrl(scene.video_url), "_blank", "noopener") } });
   }
+}
+
+/** The store's answer with the video; a link that ended meanwhile is fetched anew, once. */
+async function fetched(scene) {
+  const ask = () => fetch(safeUrl(scene.video_url), { credentials: "omit" });
+  let response = await ask();
+  if (!response.ok) {
+    await refreshLinks(scene);
+    response = await ask();
+  }
+  if (!response.ok) throw new Error(`the store answered ${response.status}`);
+  return response;
 }
 
 /** Keeps a generation's videos as one zip, once the server has made it; progress is shown. Whether it came to that. */

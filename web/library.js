@@ -216,7 +216,7 @@ export class Library {
   }
 
   remove(ids) {
-    return removeGenerations(ids, { hide: () => this.withoutThem(ids) });
+    return removeGenerations(ids, { hide: (some) => this.withoutThem(some) });
   }
 
   focused() {

@@ -40,6 +40,27 @@ def test_with_a_token_it_comes_too(open_page, stack):
     assert Path(download.value.path()).read_bytes()[4:8] == b"ftyp"
 
 
+def test_a_link_that_ended_meanwhile_is_fetched_anew(open_page, stack):
+    page = open_page("/", failing=True)
+    page.evaluate("localStorage.setItem('generation-history-token', 'any')")
+    page.goto(f"/?generation={stack.demo_id}")
+    refused = []
+
+    def refuse_once(route):
+        if refused:
+            route.continue_()
+        else:
+            refused.append(route.request.url)
+            route.fulfill(status=403, body="expired", headers={"Access-Control-Allow-Origin": "*"})
+
+    page.route("**/scene_3.mp4?*", refuse_once)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download soft scene 3").click()
+
+    assert Path(download.value.path()).read_bytes()[4:8] == b"ftyp"
+    assert len(refused) == 1
+
+
 def test_a_generation_comes_as_a_zip_with_its_progress(open_page, stack):
     page = open_page(f"/?generation={stack.demo_id}")
     with page.expect_download(timeout=30_000) as download:
@@ -129,6 +150,25 @@ def test_what_is_deleted_is_gone_at_once_and_undo_brings_it_back_to_its_place(op
     page.get_by_role("button", name="Undo").click()
     expect(shown).to_have_count(6)
     expect(page.locator("#toasts")).to_contain_text("2 generations restored")
+    assert shown.evaluate_all("cards => cards.map(card => card.dataset.id)") == ids
+
+
+def test_a_deletion_that_fails_half_way_shows_what_is_left(open_page, some, stack):
+    word, ids = some
+    page = open_page(f"/?q={word}", failing=True)
+    expect(page.locator("article")).to_have_count(6)
+    answer = {"success": False, "error": "the database cannot be reached: try again", "code": "unavailable"}
+    page.route(f"**/api/history/generations/{ids[2]}", lambda route: route.fulfill(status=503, json=answer))
+    for at in (1, 2):
+        page.locator("[data-pick]").nth(at).check()
+    page.keyboard.press("Delete")
+
+    expect(page.locator("#toasts")).to_contain_text("1 generation deleted, not the others")
+    shown = page.locator("article")
+    expect(shown).to_have_count(5)
+    assert shown.evaluate_all("cards => cards.map(card => card.dataset.id)") == [ids[0], *ids[2:]]
+    page.get_by_role("button", name="Undo").click()
+    expect(shown).to_have_count(6)
     assert shown.evaluate_all("cards => cards.map(card => card.dataset.id)") == ids
 
 

@@ -176,6 +176,16 @@ def test_what_works_passes_every_check(deployed, monkeypatch, capsys):
     assert [line[:2] for line in capsys.readouterr().out.splitlines()] == ["ok"] * 5
 
 
+def test_what_there_is_no_token_for_is_skipped_and_said(deployed, monkeypatch, capsys):
+    """The first time, nobody has an API key yet."""
+    assert smoke_of(deployed, monkeypatch, HEALTH_TOKEN="none", HISTORY_ACCESS="api-key") == 1
+
+    said = capsys.readouterr().out
+    assert "skipped, there is no HEALTH_TOKEN" in said
+    assert "skipped, there is no SMOKE_TOKEN" in said
+    assert said.count("FAILED") == 1
+
+
 def test_what_is_open_that_should_not_be_is_said(deployed, monkeypatch, capsys):
     assert smoke_of(deployed, monkeypatch, HISTORY_ACCESS="jwt") == 1
     assert "FAILED  the history is closed without a token: it answers 200 instead of 401" in capsys.readouterr().out
