@@ -20,7 +20,7 @@ from standardwebhooks import Webhook
 from scripts.local.host.project import ROOT
 from scripts.local.stack import Options, stack
 from scripts.template import SCHEDULES, template
-from tests.deploy.conftest import Build
+from tests.deploy.conftest import Build, forget_the_environment
 from tests.deploy.lambda_runtime import Lambda, unpack
 
 PATIENCE_SECONDS = 60
@@ -147,8 +147,7 @@ def place(built: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Of a database, a store and a provider; no function is hosted beside those under test."""
     with mock.patch.dict("os.environ"):
-        for name in [name for name in os.environ if name.endswith("DATABASE_URL")]:
-            del os.environ[name]
+        forget_the_environment()
         options = Options(tmp_path_factory.mktemp("aws") / "state", render_seconds=0.1, deploy=lambda _: [])
         with stack(options) as running:
             yield dict(running.environment)

@@ -197,5 +197,8 @@ def test_a_wrong_token_fails_the_check_it_is_for(deployed, monkeypatch, capsys):
 
 
 def test_what_is_not_there_is_said_check_by_check(monkeypatch, capsys):
+    monkeypatch.setenv("HEALTH_TOKEN", "any")
+    monkeypatch.setenv("SMOKE_TOKEN", "any")
+    monkeypatch.setenv("HISTORY_ACCESS", "api-key")
     assert smoke.main(["http://127.0.0.1:9", "--patience", "0"]) == 1
     assert capsys.readouterr().out.count("it cannot be reached: ConnectionError") == 5

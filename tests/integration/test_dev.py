@@ -1,6 +1,7 @@
 """scripts/dev says on one line, by the name of the setting or the argument, why it does not start."""
 
 import os
+import re
 import signal
 import socket
 import sys
@@ -11,7 +12,10 @@ from unittest.mock import patch
 
 import pytest
 
+from scripts.build import project_yml
 from scripts.local import dev, ports
+from scripts.local.host.instances import Pool
+from scripts.local.host.project import read_project
 from scripts.local.stack import external_parts
 from tests.contract.scripted_server import ScriptedServer, answer
 
@@ -192,3 +196,17 @@ def test_it_is_said_at_the_start_which_parts_are_not_its_own(run: Run):
         "not starting SeaweedFS: DO_SPACES_ENDPOINT is set, so what it names is used",
         "not starting the simulator: SORA_BASE_URL is set, so what it names is used",
     ]
+
+
+def test_an_instance_that_comes_to_be_while_the_host_ends_ends_too(tmp_path):
+    """Nobody would end it: a poller would be waited for a quarter of an hour."""
+    templates = re.findall(r"\$\{(\w+)\}", project_yml())
+    function = next(one for one in read_project(dict.fromkeys(templates, "x")) if one.name == "poller")
+    pool = Pool(function, tmp_path)
+    pool._closed = True
+
+    answer = pool.call({}).result(30)
+
+    assert answer == {"error": "the host has ended"}
+    assert [instance.is_alive for instance in pool._all] == [False]
+    pool.close()

@@ -75,6 +75,7 @@ class Pool:
         self._lock = threading.Lock()
         self._calls = ThreadPoolExecutor(MOST_INSTANCES, f"{function.package}-{function.name}")
         self._running = 0
+        self._closed = False
 
     def call(self, event: Mapping[str, Any]) -> "Future[dict[str, Any]]":
         """The answer to come."""
@@ -95,6 +96,11 @@ class Pool:
                 instance = Instance(self.function, self._log)
                 with self._lock:
                     self._all.append(instance)
+                    closed = self._closed
+                if closed:
+                    # It came to be while the others were ended, and nobody else would end it.
+                    instance.end()
+                    return {"error": "the host has ended"}
             return instance.call(event, timeout=self.function.timeout)
         finally:
             with self._lock:
@@ -105,6 +111,7 @@ class Pool:
     def close(self) -> None:
         """Guarantees that no instance is left; calls still running end without an answer."""
         with self._lock:
+            self._closed = True
             instances = list(self._all)
         for instance in instances:
             instance.end()
