@@ -24,6 +24,8 @@ from tests.deploy.conftest import Build, forget_the_environment
 from tests.deploy.lambda_runtime import Lambda, unpack
 
 PATIENCE_SECONDS = 60
+#: Of whoever runs the tests: what reaches the registries. A running stack has forgotten it.
+ENVIRONMENT = dict(os.environ)
 TRANSLATE = """
 import json, sys, yaml
 from unittest.mock import Mock
@@ -40,7 +42,7 @@ def with_aws_tools(*command: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | {"AWS_DEFAULT_REGION": "eu-central-1"},
+        env=ENVIRONMENT | {"AWS_DEFAULT_REGION": "eu-central-1"},
         timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
