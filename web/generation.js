@@ -31,6 +31,8 @@ export class GenerationView {
   }
 
   async show(view) {
+    // What comes for an earlier visit is not for this one.
+    const visit = (this.visit = {});
     if (this.id !== view.generation) {
       this.id = view.generation;
       this.generation = null;
@@ -38,25 +40,32 @@ export class GenerationView {
       scrollTo({ top: 0 });
     }
     if (await this.load()) this.opens(view);
-    this.watch ??= live(() => this.look());
+    if (visit === this.visit) this.watch ??= live(() => this.look());
   }
 
   hide() {
+    this.visit = null;
     this.watch?.stop();
     this.watch = null;
   }
 
-  /** Whether it is there now. */
+  /** Whether it is there now, for who is still here. What is shown stays when it cannot be read again. */
   async load() {
-    const id = this.id;
+    const { visit } = this;
     try {
       const read = await this.read();
-      if (id === this.id) this.take(read);
-      return id === this.id;
+      if (visit === this.visit) this.take(read);
     } catch (error) {
-      if (id === this.id) render(this.section, failed(error, { back: true }));
+      if (visit !== this.visit) return false;
+      if (this.generation && error instanceof ApiError && error.status !== 404) {
+        toast(`This may not be up to date: ${error.message}`);
+        return true;
+      }
+      this.generation = null;
+      render(this.section, failed(error, { back: true }));
       return false;
     }
+    return visit === this.visit;
   }
 
   async read() {
@@ -80,7 +89,9 @@ export class GenerationView {
   async look() {
     const { status } = this.generation ?? {};
     if (!this.generation || (status !== "pending" && status !== "processing" && !this.retried)) return false;
+    const { visit } = this;
     const read = await this.read();
+    if (visit !== this.visit) return false;
     this.retried = false;
     return this.take(read);
   }

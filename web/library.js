@@ -86,7 +86,7 @@ export class Library {
   begin() {
     this.asking?.abort();
     this.asking = new AbortController();
-    Object.assign(this, { byId: new Map(), ids: [], cursor: null, ended: false, loading: false, waiting: [] });
+    Object.assign(this, { byId: new Map(), ids: [], cursor: null, ended: false, loading: false, broken: false, waiting: [] });
     this.selection.none();
     this.pill.hidden = true;
     this.wall.set([]);
@@ -161,10 +161,12 @@ export class Library {
 
   /** What changed of the newest: in place; new ones come on top, or wait behind a button for who has scrolled. */
   async look() {
-    const page = await get("/history/generations", { params: { ...this.params, limit: PAGE } });
+    const { signal } = this.asking;
+    const page = await this.newest(null, signal);
+    if (!this.ids.length && !this.ended) return this.begun(page);
     if (page === this.seen) return false;
+    const fresh = await this.unknown(page, signal);
     this.seen = page;
-    const fresh = page.generations.filter(({ id }) => !this.byId.has(id));
     for (const generation of page.generations) if (this.byId.has(generation.id)) this.byId.set(generation.id, generation);
     this.total = page.total ?? this.total;
     this.waiting = fresh;
@@ -172,6 +174,32 @@ export class Library {
     if (scrollY < 80) this.takeIn();
     this.refresh();
     return true;
+  }
+
+  /** A page of the search as it is now; rejects if another one began meanwhile, whose list it is not for. */
+  async newest(cursor, signal) {
+    const page = await get("/history/generations", { params: { ...this.params, limit: PAGE, cursor }, signal });
+    signal.throwIfAborted();
+    return page;
+  }
+
+  /** The first page had failed, and now it is there; one that is still on its way is for more(). */
+  begun(page) {
+    if (!this.broken) return false;
+    this.broken = false;
+    this.take(page);
+    return true;
+  }
+
+  /** What is new: where that is more than a page, down to what is known, so that nothing is left out between. */
+  async unknown(page, signal) {
+    const isNew = ({ id }) => !this.byId.has(id);
+    const fresh = page.generations.filter(isNew);
+    for (let { generations, next_cursor: cursor } = page; this.ids.length && cursor && generations.every(isNew); ) {
+      ({ generations, next_cursor: cursor } = await this.newest(cursor, signal));
+      fresh.push(...generations.filter(isNew));
+    }
+    return fresh;
   }
 
   recount(count) {

@@ -1,6 +1,6 @@
 /** What stands where something could not be shown: what happened, and a way on. */
 
-import { ApiError } from "./api.js";
+import { ApiError, linkTo } from "./api.js";
 import { html } from "./html.js";
 
 const SAID = {
@@ -37,7 +37,7 @@ export function failed(error, { back = false } = {}) {
 export const empty = () => html`<div class="state">
   <h2>Nothing generated yet</h2>
   <p>Everything that your pipeline generates is kept and shown here. Make the first one:</p>
-  <pre><code>curl -X POST ${new URL("/api/history/generations", location.href).href} \\
+  <pre><code>curl -X POST ${new URL(linkTo("/history/generations"), location.href).href} \\
   -H 'Content-Type: application/json' \\
   -d '{"source_video_url": "https://example.com/ad.mp4", "source_video_type": "url",
        "prompts": {"soft": ["a kitchen in morning light", "the product, close"]}}'</code></pre>
