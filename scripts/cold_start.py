@@ -48,7 +48,7 @@ _EVENT: Final[dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class ColdStart:
-    """From the start of the process to its first answer; the answer says that settings are missing."""
+    """From where the launcher begins to its first answer, which says that settings are missing."""
 
     milliseconds: float
     megabytes: float

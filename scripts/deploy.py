@@ -23,6 +23,8 @@ from scripts.build import ROOT, project_yml
 #: Says of a build that it was deployed, and worked.
 WORKED: Final = "worked"
 DOCTL_S: Final = 900
+#: No secret is shorter.
+SECRET_LENGTH: Final = 8
 
 
 class DeployError(Exception):
@@ -93,7 +95,7 @@ def deploy(into: Path, env: Path, settings: Mapping[str, str]) -> None:
     """Guarantees that what was built is deployed and works; DeployError, after going back, where it is not."""
     try:
         _step("deploying")
-        _doctl("serverless", "deploy", str(into / "digitalocean"), "--env", str(env))
+        _doctl(settings, "serverless", "deploy", str(into / "digitalocean"), "--env", str(env))
         _step("looking whether it works")
         _check(settings)
     except DeployError as error:
@@ -102,7 +104,7 @@ def deploy(into: Path, env: Path, settings: Mapping[str, str]) -> None:
             raise DeployError(f"{error}; there is no build before to go back to") from None
         _step("going back to the build before")
         try:
-            _doctl("serverless", "deploy", str(previous), "--env", str(env))
+            _doctl(settings, "serverless", "deploy", str(previous), "--env", str(env))
         except DeployError as second:
             raise DeployError(f"{error}; going back failed too: {second}") from None
         raise DeployError(f"{error}; the build before is deployed again") from None
@@ -110,14 +112,14 @@ def deploy(into: Path, env: Path, settings: Mapping[str, str]) -> None:
 
 
 def _check(settings: Mapping[str, str]) -> None:
-    url = _doctl("serverless", "functions", "get", "history/generations", "--url").strip()
+    url = _doctl(settings, "serverless", "functions", "get", "history/generations", "--url").strip()
     passed = {name: settings.get(name, "none") for name in ("HEALTH_TOKEN", "HISTORY_ACCESS")}
     os.environ.update(passed)
     if smoke.main([url.removesuffix("/history/generations")]):
         raise DeployError("it does not work")
 
 
-def _doctl(*arguments: str) -> str:
+def _doctl(settings: Mapping[str, str], *arguments: str) -> str:
     """What doctl printed; it sees no setting but in the file."""
     try:
         done = subprocess.run(
@@ -134,8 +136,16 @@ def _doctl(*arguments: str) -> str:
         raise DeployError(f"doctl {arguments[1]} took longer than {DOCTL_S} s") from None
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()
-        raise DeployError(f"doctl {' '.join(arguments[:2])}: {said[-1] if said else 'it failed'}")
+        raise DeployError(f"doctl {' '.join(arguments[:2])}: {_masked(said[-1], settings) if said else 'it failed'}")
     return done.stdout
+
+
+def _masked(text: str, settings: Mapping[str, str]) -> str:
+    """The text without the value of any setting that could be a secret."""
+    for value in sorted(settings.values(), key=len, reverse=True):
+        if len(value) >= SECRET_LENGTH:
+            text = text.replace(value, "***")
+    return text
 
 
 def _step(what: str) -> None:

@@ -156,7 +156,7 @@ def answer(
     """The answer to one call, whatever happens: {"statusCode", "headers", "body"} as both platforms take it."""
     call_id = request_id(context)
     with logs.about(request_id=call_id):
-        return _answer(app, event, context, call_id, admit)
+        return _answer(app, event if isinstance(cast("object", event), Mapping) else {}, context, call_id, admit)
 
 
 def _answer(

@@ -15,7 +15,7 @@ echo "$@" >>"$DOCTL_LOG"
 case "$*" in
 *"functions get"*) echo "https://host.example/api/v1/web/fn-x/history/generations"; exit 0 ;;
 esac
-[ -e "$DOCTL_FAILS" ] && { rm "$DOCTL_FAILS"; echo "Error: function sora/poller failed" >&2; exit 1; }
+[ -e "$DOCTL_FAILS" ] && { rm "$DOCTL_FAILS"; echo "Error: sora/poller failed with very-secret-value" >&2; exit 1; }
 exit 0
 """
 
@@ -98,7 +98,7 @@ def test_a_deploy_that_fails_is_undone_too(run, happened, tmp_path, capsys):
 
     assert run() == 1
 
-    assert "function sora/poller failed; the build before is deployed again" in capsys.readouterr().err
+    assert "sora/poller failed with ***; the build before is deployed again" in capsys.readouterr().err
 
 
 def test_what_failed_once_is_never_gone_back_to(run, happened, tmp_path, monkeypatch):

@@ -258,7 +258,7 @@ def test_a_header_without_a_value_is_no_reason_to_fail(call):
     assert call("stats", headers={"cookie": None}).status == 200
 
 
-@pytest.mark.parametrize("event", [{}, {"http": None}, {"generation_id": "x"}, {"__ow_method": "get"}])
+@pytest.mark.parametrize("event", [{}, None, {"http": None}, {"generation_id": "x"}, {"__ow_method": "get"}])
 def test_a_call_that_is_no_http_is_refused(event: dict):
     """A scheduled call, or one over the platform's REST interface."""
     from history.stats.__main__ import main  # noqa: PLC0415
