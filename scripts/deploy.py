@@ -71,16 +71,16 @@ def read_settings(env: Path) -> dict[str, str]:
     missing = sorted(name for name in needed if not settings.get(name))
     if missing:
         raise DeployError(f"{env.name} lacks {', '.join(missing)}; what is not used is none")
-    unfilled = sorted(name for name in needed if settings[name] in _placeholders().get(name, ()))
+    example = dotenv_values(ROOT / ".env.example", interpolate=False)
+    unfilled = sorted(name for name in needed if is_sketch(settings[name]) and settings[name] == example.get(name))
     if unfilled:
         raise DeployError(f"{env.name} still has the example's {', '.join(unfilled)}")
     return settings
 
 
-def _placeholders() -> Mapping[str, tuple[str, ...]]:
-    """Values of .env.example that stand for others: those with a word in capitals."""
-    example = dotenv_values(ROOT / ".env.example", interpolate=False)
-    return {name: (value,) for name, value in example.items() if value and re.search(r"\b[A-Z_]{3,}\b", value)}
+def is_sketch(value: str | None) -> bool:
+    """Whether a value of .env.example stands for another: one with a word in capitals."""
+    return bool(value and re.search(r"\b[A-Z_]{3,}\b", value))
 
 
 def keep_previous(into: Path) -> None:

@@ -1,8 +1,8 @@
 """template.yaml: the functions on AWS (SAM), a Lambda per endpoint module behind one HTTP API.
 
-Routes are those of the modules' routers, settings and limits those of project.yml, so nothing is told twice. Every
-setting is a key of one secret in Secrets Manager, resolved when the stack is deployed; a role may do what its function
-does and nothing else.
+Routes are those of the modules' routers, settings and limits those of project.yml, so nothing is told twice. What is
+secret is a key of one secret in Secrets Manager, resolved when the stack is deployed; the other settings are parameters
+of the stack, with the defaults of .env.example. A role may do what its function does and nothing else.
 """
 
 import importlib
@@ -12,9 +12,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, cast
 
 import yaml
+from dotenv import dotenv_values
 
 from generation_history.endpoint import resolver, routes_of
 from scripts.build import project_yml
+from scripts.deploy import is_sketch
 from scripts.local.host.project import ROOT
 
 TEMPLATE: Final = ROOT / "template.yaml"
@@ -27,11 +29,24 @@ WEB_SECONDS: Final = 29
 WEB_MEMORY, MEDIA_MEMORY = 512, 1769
 #: Pollers at once: each has as many connections as it works on scenes.
 POLLERS: Final = 2
+#: Kept in the secret. A stack may refer to Secrets Manager 60 times, so each function has those alone that it reads.
+SECRETS: Final = frozenset(
+    {
+        *("DATABASE_URL", "WORKER_DATABASE_URL", "OPENAI_API_KEY", "OPENAI_WEBHOOK_SECRET"),
+        *("DO_SPACES_SECRET_KEY", "HISTORY_JWT_SECRET", "HEALTH_TOKEN"),
+    }
+)
+MOST_REFERENCES: Final = 60
+#: Who imports one of these signs links.
+SIGNS_LINKS: Final = frozenset({"SignedLinks", "download_link", "archive_link", "list_page"})
 SCHEDULES: Final = {"poller": "rate(1 minute)", "purge": "cron(17 * * * ? *)"}
 #: These wake the poller: what comes is done at once, and not at its next minute.
 WAKES_THE_POLLER: Final = frozenset({"history.generations.download_generation", "sora.webhook.receive_delivery"})
 #: These take bytes to the store and back.
 NEEDS_MEDIA: Final = frozenset({"poller", "purge"})
+
+#: How a webhook wakes the poller: on DigitalOcean, and what is made here.
+OTHER_PLATFORMS: Final = frozenset({"POLLER_WAKE_URL", "POLLER_WAKE_KEY", "POLLER_WAKE_LAMBDA"})
 
 Resource = dict[str, Any]
 
@@ -58,8 +73,13 @@ def template() -> Resource:
             "SecretName": {
                 "Type": "String",
                 "Default": "generation-history",
-                "Description": "The secret in Secrets Manager whose JSON has every setting of .env.example as a key.",
-            }
+                "Description": f"The secret in Secrets Manager whose JSON has the keys {', '.join(sorted(SECRETS))}.",
+            },
+            "SecretVersion": {
+                "Type": "String",
+                "Description": "The secret's VersionId: another one has every function read it anew.",
+            },
+            **_parameters(),
         },
         "Globals": {
             "Function": {
@@ -103,11 +123,15 @@ def _functions() -> Iterator[tuple[str, Resource]]:
         modules = _modules(package, function)
         for module, routes in modules.items():
             events = {event: _event(method, path) for event, method, path in _events(routes)}
-            yield _name(module.rsplit(".", 1)[-1]), _web(f"{module}.main", events, settings, module)
+            yield _name(module.rsplit(".", 1)[-1]), _web(f"{module}.main", events, _read_by(module, settings), module)
         paths = sorted({path for routes in modules.values() for _, path in routes})
+        # It answers nobody's request but a browser's, about what may be done.
         preflight = {f"Options{number}": _event("OPTIONS", path) for number, path in enumerate(paths, 1)}
         # A browser asks what may be done at a path, which no single endpoint knows.
-        yield _name(f"{function}_preflight"), _web(f"{package}.{function}.__main__.main", preflight, settings, "")
+        yield (
+            _name(f"{function}_preflight"),
+            _web(f"{package}.{function}.__main__.main", preflight, _open(settings), ""),
+        )
 
 
 def _deployed() -> Iterator[tuple[str, str, Mapping[str, int], list[str]]]:
@@ -173,16 +197,44 @@ def _scheduled(package: str, function: str, limits: Mapping[str, int], settings:
             "Environment": {"Variables": _variables(settings)},
             "Events": {"Schedule": {"Type": "Schedule", "Properties": {"Schedule": SCHEDULES[function]}}},
             # A run that failed is followed by the next one; a second one beside it helps nobody.
-            "EventInvokeConfig": {"MaximumRetryAttempts": 0},
+            "EventInvokeConfig": {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60},
         },
     }
 
 
 def _variables(settings: list[str]) -> Resource:
-    """Each setting from the secret, but for those of the other platform."""
-    other = {"POLLER_WAKE_URL", "POLLER_WAKE_KEY", "POLLER_WAKE_LAMBDA"}
-    reference = "{{{{resolve:secretsmanager:${{SecretName}}:SecretString:{name}}}}}"
-    return {name: {"Fn::Sub": reference.format(name=name)} for name in settings if name not in other}
+    """Each setting from where it is kept, but for those of the other platform."""
+    return {name: _value(name) for name in settings if name not in OTHER_PLATFORMS}
+
+
+def _value(name: str) -> Resource:
+    if name not in SECRETS:
+        return {"Ref": _name(name.lower())}
+    return {"Fn::Sub": f"{{{{resolve:secretsmanager:${{SecretName}}:SecretString:{name}::${{SecretVersion}}}}}}"}
+
+
+def _parameters() -> Resource:
+    """One for each setting that is no secret; what .env.example only sketches has no default."""
+    example = dotenv_values(ROOT / ".env.example", interpolate=False)
+    named = {name for _, _, _, settings in _deployed() for name in settings} - SECRETS - OTHER_PLATFORMS
+    return {
+        _name(name.lower()): {
+            "Type": "String",
+            "Description": name,
+            **({} if is_sketch(example[name]) else {"Default": example[name]}),
+        }
+        for name in sorted(named)
+    }
+
+
+def _open(settings: list[str]) -> list[str]:
+    return [name for name in settings if name not in SECRETS]
+
+
+def _read_by(module: str, settings: list[str]) -> list[str]:
+    """Those of its deployed function that the module reads."""
+    signs = SIGNS_LINKS & vars(importlib.import_module(module)).keys()
+    return [name for name in settings if signs or name != "DO_SPACES_SECRET_KEY"]
 
 
 def _name(words: str) -> str:

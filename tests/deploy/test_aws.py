@@ -19,7 +19,7 @@ from standardwebhooks import Webhook
 
 from scripts.local.host.project import ROOT
 from scripts.local.stack import Options, stack
-from scripts.template import SCHEDULES, template
+from scripts.template import MOST_REFERENCES, SCHEDULES, SECRETS, template
 from tests.deploy.conftest import Build, forget_the_environment
 from tests.deploy.lambda_runtime import Lambda, unpack
 
@@ -113,10 +113,25 @@ def test_a_role_may_call_the_poller_or_nothing(translated):
 def test_no_secret_stands_in_the_template_and_each_function_has_its_own_settings_alone():
     for name, function in functions().items():
         for setting, value in function["Environment"]["Variables"].items():
-            if setting != "POLLER_WAKE_LAMBDA":
+            if setting in SECRETS:
                 assert value["Fn::Sub"].startswith("{{resolve:secretsmanager:"), (name, setting)
+            else:
+                assert value.keys() == {"Ref"}, (name, setting)
     assert "OPENAI_API_KEY" not in functions()["ListGenerations"]["Environment"]["Variables"]
     assert "WORKER_DATABASE_URL" not in functions()["ListGenerations"]["Environment"]["Variables"]
+    assert "DO_SPACES_SECRET_KEY" not in functions()["GetStats"]["Environment"]["Variables"]
+
+
+def test_a_stack_takes_so_many_references_to_secrets():
+    """CloudFormation takes 60 dynamic references in a template."""
+    assert 0 < (ROOT / "template.yaml").read_text().count("{{resolve:") <= MOST_REFERENCES
+
+
+def test_a_default_of_the_template_is_no_secret_and_no_sketch():
+    parameters = template()["Parameters"]
+    assert not {one["Description"] for one in parameters.values()} & SECRETS
+    assert "Default" not in parameters["SoraBaseUrl"]
+    assert parameters["SoraSubmitting"]["Default"] == "on"
 
 
 def test_the_schedules_are_those_of_project_yml(translated):
