@@ -1,6 +1,6 @@
 """scripts/deploy: builds, migrates, deploys to DigitalOcean with doctl, and looks whether it works.
 
-Where it does not, the build before, kept in build/previous, is deployed again: functions change one by one, and one
+Where it does not, the build before, in build/previous, is deployed again: functions change one by one, and one
 that fails does not undo the others. Migrations only go forward and suit the version before too. doctl must be connected
 to the namespace (doctl serverless connect). No value of a setting is printed.
 """
@@ -105,8 +105,9 @@ def deploy(into: Path, env: Path, settings: Mapping[str, str]) -> None:
         _step("going back to the build before")
         try:
             _doctl(settings, "serverless", "deploy", str(previous), "--env", str(env))
+            _check(settings)
         except DeployError as second:
-            raise DeployError(f"{error}; going back failed too: {second}") from None
+            raise DeployError(f"{error}; it was gone back, and that is not well either: {second}") from None
         raise DeployError(f"{error}; the build before is deployed again") from None
     (into / "digitalocean" / WORKED).touch()
 

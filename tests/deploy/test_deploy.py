@@ -1,12 +1,16 @@
 """scripts/deploy and scripts/smoke: in order, back on failure, nothing secret printed."""
 
+import json
 import os
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from scripts import build, deploy, migrate, smoke
+from tests.contract.scripted_server import answer
 from tests.deploy.conftest import Deployed
 
 SECRET = "very-secret-value"
@@ -82,7 +86,8 @@ def test_it_builds_migrates_deploys_and_looks_in_that_order(run, happened, tmp_p
 
 def test_what_does_not_work_is_followed_by_the_build_before(run, happened, tmp_path, monkeypatch, capsys):
     assert run() == 0
-    monkeypatch.setattr(smoke, "main", lambda _: 1)
+    answers = iter([1, 0])
+    monkeypatch.setattr(smoke, "main", lambda _: next(answers))
 
     assert run() == 1
 
@@ -90,6 +95,15 @@ def test_what_does_not_work_is_followed_by_the_build_before(run, happened, tmp_p
     assert deployed == ["digitalocean", "digitalocean", "previous"]
     assert "the build before is deployed again" in capsys.readouterr().err
     assert not (tmp_path / "build/digitalocean" / deploy.WORKED).exists()
+
+
+def test_that_the_build_before_does_not_work_either_is_said(run, happened, monkeypatch, capsys):
+    assert run() == 0
+    monkeypatch.setattr(smoke, "main", lambda _: 1)
+
+    assert run() == 1
+
+    assert "it was gone back, and that is not well either" in capsys.readouterr().err
 
 
 def test_a_deploy_that_fails_is_undone_too(run, happened, tmp_path, capsys):
@@ -196,9 +210,81 @@ def test_a_wrong_token_fails_the_check_it_is_for(deployed, monkeypatch, capsys):
     assert "FAILED  health says that the work gets done: it answers 401" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("problems", "well"),
+    [
+        (["the provider https://gateway.example/v1 is gone: it answers 404"], True),
+        (["the provider https://gateway.example/v1 is gone: it answers 404", "the poller has not run"], False),
+        ([], False),
+        (None, False),
+    ],
+)
+def test_a_provider_that_is_down_is_no_fault_of_what_was_deployed(scripted, problems, well, monkeypatch, capsys):
+    """Going back would not bring it up, and a new version may be what names another."""
+    monkeypatch.setenv("HEALTH_TOKEN", "any")
+    scripted.script(*[answer(503, json.dumps({"problems": problems}).encode())] * 9)
+
+    smoke.main([scripted.base_url, "--patience", "0"])
+
+    said = capsys.readouterr().out.splitlines()[0]
+    assert said.startswith("ok") == well
+
+
 def test_what_is_not_there_is_said_check_by_check(monkeypatch, capsys):
     monkeypatch.setenv("HEALTH_TOKEN", "any")
     monkeypatch.setenv("SMOKE_TOKEN", "any")
     monkeypatch.setenv("HISTORY_ACCESS", "api-key")
     assert smoke.main(["http://127.0.0.1:9", "--patience", "0"]) == 1
     assert capsys.readouterr().out.count("it cannot be reached: ConnectionError") == 5
+
+
+# ---------------------------------------------------------------- what to go back to, for a fresh checkout
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a command in a checkout of two tagged versions, whose build says which one it is of."""
+    folder = tmp_path / "checkout"
+    (folder / "scripts").mkdir(parents=True)
+    shutil.copy(deploy.ROOT / "scripts/build-before", folder / "scripts")
+    build_script = folder / "scripts/build"
+    build_script.write_text(
+        '#!/bin/sh\nmkdir -p "$2/digitalocean"\ncp "$(dirname "$0")/../version" "$2/digitalocean/"\n'
+    )
+    build_script.chmod(0o755)
+
+    def run(*command: str) -> subprocess.CompletedProcess[str]:
+        who = {"GIT_CONFIG_GLOBAL": "/dev/null", "HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+        who |= {f"GIT_{one}_{what}": "t@example.com" for one in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+        return subprocess.run(command, cwd=folder, env=who, check=True, capture_output=True, text=True)
+
+    run("git", "init", "-q")
+    for version in ("v1", "v2"):
+        (folder / "version").write_text(version)
+        run("git", "add", ".")
+        run("git", "commit", "-qm", version)
+        run("git", "tag", version)
+    return run
+
+
+def test_a_fresh_checkout_builds_the_version_before(checkout, tmp_path):
+    checkout("scripts/build-before")
+
+    assert (tmp_path / "checkout/build/previous/version").read_text() == "v1"
+    assert checkout("git", "worktree", "list").stdout.count("\n") == 1
+
+
+def test_what_was_deployed_from_here_is_kept(checkout, tmp_path):
+    (tmp_path / "checkout/build/previous").mkdir(parents=True)
+
+    checkout("scripts/build-before")
+
+    assert list((tmp_path / "checkout/build/previous").iterdir()) == []
+
+
+def test_the_first_version_has_none_before(checkout, tmp_path):
+    checkout("git", "checkout", "-q", "v1")
+
+    checkout("scripts/build-before")
+
+    assert not (tmp_path / "checkout/build").exists()
