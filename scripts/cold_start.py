@@ -15,31 +15,37 @@ from typing import Any, Final
 
 PATIENCE_S: Final = 60
 
-#: A launcher's init and its first call. Its own folder comes last on the path, and the module is named main__.
-_LAUNCH: Final = """
+#: How a launcher loads the function in `folder`: that comes last on the path, and the module is named main__. A call is
+#: of `name`, package/function.
+LOAD: Final = """
+os.chdir(folder)
+sys.path.append(folder)
+spec = importlib.util.spec_from_file_location("main__", folder + "/__main__.py")
+sys.modules["main__"] = module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+class Context:
+    function_name, activation_id = "/namespace/" + name, "cold"
+    def get_remaining_time_in_millis(self):
+        return 29_000
+"""
+#: Its init, which is sent the zip, and its first call.
+_LAUNCH: Final = f"""
 import sys, time
 began = time.perf_counter()
 import base64, io, importlib.util, json, os, zipfile
 value = json.loads(sys.stdin.readline())["value"]
 archive = zipfile.ZipFile(io.BytesIO(base64.b64decode(value["code"])))
-for name in archive.namelist():
-    os.makedirs(os.path.dirname(os.path.join(value["folder"], name)), exist_ok=True)
-    with open(os.path.join(value["folder"], name), "wb") as file:
-        file.write(archive.read(name))
-os.chdir(value["folder"])
-sys.path.append(value["folder"])
-spec = importlib.util.spec_from_file_location("main__", "__main__.py")
-sys.modules["main__"] = module = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(module)
-class Context:
-    function_name, activation_id = "/namespace/" + value["name"], "cold"
-    def get_remaining_time_in_millis(self):
-        return 29_000
+folder, name = value["folder"], value["name"]
+for entry in archive.namelist():
+    os.makedirs(os.path.dirname(os.path.join(folder, entry)), exist_ok=True)
+    with open(os.path.join(folder, entry), "wb") as file:
+        file.write(archive.read(entry))
+{LOAD}
 os.dup2(2, 1)
 answer = module.main(value["event"], Context())
 took = (time.perf_counter() - began) * 1000
 (peak,) = [line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")]
-sys.stderr.write("\\n" + json.dumps({"milliseconds": took, "kilobytes": int(peak), "answer": answer}) + "\\n")
+sys.stderr.write("\\n" + json.dumps({{"milliseconds": took, "kilobytes": int(peak), "answer": answer}}) + "\\n")
 """
 _EVENT: Final[dict[str, Any]] = {
     "http": {"method": "GET", "path": "", "headers": {}, "queryString": "", "body": "", "isBase64Encoded": False}

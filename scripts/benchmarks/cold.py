@@ -19,6 +19,7 @@ import psycopg
 
 from generation_history.generation_manager import GenerationManager
 from scripts.build import build
+from scripts.cold_start import LOAD
 from scripts.create_logins import LOGINS, create_logins
 from scripts.local.postgres import Postgres
 from scripts.migrate import migrate
@@ -27,23 +28,9 @@ RUNS = 15
 LIMIT = 2.6
 PASSWORD = "cold"  # noqa: S105 - it protects nothing
 
-_BASELINE = "import sys; sys.path.insert(0, {folder!r}); import psycopg"
-#: As the platform's launcher loads a function: its folder last on the path, its module named main__.
-_ANSWER = """
-import importlib.util, os, sys
-os.chdir({folder!r})
-sys.path.append({folder!r})
-spec = importlib.util.spec_from_file_location("main__", {folder!r} + "/__main__.py")
-module = importlib.util.module_from_spec(spec)
-sys.modules["main__"] = module
-spec.loader.exec_module(module)
-class Context:
-    function_name = "/namespace/history/generations"
-    activation_id = "cold"
-    def get_remaining_time_in_millis(self):
-        return 29_000
-http = {{"method": "GET", "path": "", "headers": {{}}, "queryString": "limit=20", "body": "", "isBase64Encoded": False}}
-answer = module.main({{"http": http}}, Context())
+_CALL = """
+http = {"method": "GET", "path": "", "headers": {}, "queryString": "limit=20", "body": "", "isBase64Encoded": False}
+answer = module.main({"http": http}, Context())
 assert answer["statusCode"] == 200, answer
 """
 
@@ -58,7 +45,9 @@ def run(_: argparse.Namespace) -> int:
             archive.extractall(folder)
         with Postgres(Path(temporary) / "postgres", password="postgres") as server:  # noqa: S106
             environment = _prepare(server)
-            baseline, answer = (code.format(folder=str(folder)) for code in (_BASELINE, _ANSWER))
+            baseline = f"import sys; sys.path.insert(0, {str(folder)!r}); import psycopg"
+            begin = f"import importlib.util, os, sys\nfolder, name = {str(folder)!r}, 'history/generations'\n"
+            answer = begin + LOAD + _CALL
             pairs = [(_seconds(baseline, {}), _seconds(answer, environment)) for _ in range(RUNS + 1)][1:]
     alone, whole = (statistics.median(side) for side in zip(*pairs, strict=True))
     ratio = statistics.median(whole / alone for alone, whole in pairs)
