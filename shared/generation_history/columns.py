@@ -6,6 +6,13 @@ GENERATION: Final = """
     g.id, g.source_video_url, g.source_video_type, g.status, g.total_variants, g.variant_types, g.cost_estimate,
     g.actual_cost, g.error_message, g.created_at, g.updated_at, g.completed_at
 """
+#: A generation as the library shows it.
+LIBRARY_ITEM: Final = """
+    g.id, g.source_video_url, g.created_at, g.completed_at, g.total_variants, g.variant_types, (
+        select count(*) from variants v join scenes s on s.variant_id = v.id
+        where v.generation_id = g.id and s.status = 'completed'
+    ) as total_videos
+"""
 VARIANT: Final = """
     v.id, v.generation_id, v.variant_type, v.status, v.scenes_completed, v.total_scenes, v.error_message,
     v.created_at, v.updated_at, v.completed_at

@@ -1,6 +1,5 @@
 """One connection for each call at a time; each call is one transaction under its owner, in one round trip."""
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
@@ -11,7 +10,6 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import dict_row
 from psycopg.types.json import set_json_loads
-from pydantic_core import from_json
 from tenacity import RetryError, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from generation_history.errors import (
@@ -26,6 +24,7 @@ from generation_history.errors import (
     Unavailable,
 )
 from generation_history.models import FAILURE_CODES
+from generation_history.wire import from_json
 
 Row = dict[str, Any]
 Connection = psycopg.Connection[Row]
@@ -145,7 +144,7 @@ class Database:
         except psycopg.ProgrammingError:
             # Its text may repeat the URL, and with it the password.
             raise NotConfigured(f"{self._setting} is not a URL like postgresql://login:password@host/name") from None
-        set_json_loads(_from_json, connection)
+        set_json_loads(from_json, connection)
         try:
             self._require_isolation(connection)
         except BaseException:
@@ -192,14 +191,6 @@ class Database:
         with suppress(IndexError):
             while True:
                 self._idle.pop().close()
-
-
-def _from_json(text: str | bytes) -> Any:
-    """The value, in half the time of json.loads, which reads what pydantic finds too deep."""
-    try:
-        return from_json(text)
-    except ValueError:
-        return json.loads(text)
 
 
 def _is_transient(error: BaseException) -> bool:

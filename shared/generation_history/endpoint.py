@@ -45,6 +45,9 @@ logger = logging.getLogger(__name__)
 JSON = "application/json"
 #: So many more values made than freed, before Python looks for cycles.
 GARBAGE_THRESHOLD = 50_000
+#: glibc goes on using freed blocks of up to the largest size that it gave back to the kernel, which is at most 32 MB
+#: (mallopt(3), M_MMAP_THRESHOLD). Without it each large answer's memory came from the kernel anew, a page at a time.
+REUSED_BLOCK_BYTES = 30_000_000
 #: It is one owner's, and its links expire: nothing shared may keep it, and its caller asks about it each time.
 KEPT_BY_ITS_CALLER = "private, no-cache"
 
@@ -136,6 +139,8 @@ def handler(*routers: Router, admit: Admit = owner_of) -> Callable[[dict[str, An
         logs.configure()
         # A page is thousands of values that no cycle holds: looking for cycles among them took a tenth of its time.
         gc.set_threshold(GARBAGE_THRESHOLD)
+        # Made and freed at once, and none of it touched.
+        bytes(REUSED_BLOCK_BYTES)
         return resolver(*routers)
 
     # Plain: the platform counts a function's own arguments.

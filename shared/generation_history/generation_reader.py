@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
-from typing import Any, Final, cast
+from typing import Any, Final, LiteralString, cast
 from uuid import UUID
 
-from generation_history import database, settings
+from generation_history import database, settings, wire
 from generation_history.columns import GENERATION, SCENE, VARIANT, variants_json
-from generation_history.database import Database, Row, Statement
+from generation_history.database import Database, Statement
 from generation_history.errors import InvalidValue, NotFound
 from generation_history.ids import as_uuid
 from generation_history.listing import page_statement
@@ -101,6 +101,9 @@ LIST_SCENES: Final = (
 #: No JSON text of so many characters grows beyond what the platform carries, whatever is escaped in it.
 METADATA_PART_CHARACTERS: Final = 200_000
 
+#: A generation's id and its record as JSON text.
+Record = tuple[str, str]
+
 
 class GenerationReader:
     """The record of one owner: every call sees that owner's rows only, which the database enforces.
@@ -149,6 +152,7 @@ class GenerationReader:
         same at any depth.
         """
         page = page_statement(
+            GENERATION,
             **checked(
                 limit=limit,
                 offset=offset,
@@ -159,28 +163,32 @@ class GenerationReader:
                 created_to=created_to,
                 q=q,
                 after=after,
-            )
+            ),
         )
-        return _generations(self._db.run(self.owner_id, page))
+        return [cast("Generation", wire.from_json(row["record"])) for row in self._db.run(self.owner_id, page)]
 
-    def list_with_total(
+    def list_records(
         self,
+        item: LiteralString,
         limit: int,
         offset: int = 0,
         *,
         statuses: Sequence[str] | None = None,
         after: tuple[str, str] | None = None,
         **narrower: Any,
-    ) -> tuple[list[Generation], int | None]:
-        """What list_generations returns, and how many there are in all, which is None with a narrower filter."""
+    ) -> tuple[list[Record], int | None]:
+        """What list_generations returns as the database makes it, and how many there are in all.
+
+        item is the columns shown of a generation (columns.py). With a narrower filter nobody counts: None.
+        """
         asked = {"variant_type": None, "created_from": None, "created_to": None, "q": None} | narrower
         values = checked(limit=limit, offset=offset, status=None, statuses=statuses, after=after, **asked)
-        page = page_statement(**values)
+        page = page_statement(item, **values)
         if any(value is not None for value in asked.values()):
-            return _generations(self._db.run(self.owner_id, page)), None
+            return [(row["id"], row["record"]) for row in self._db.run(self.owner_id, page)], None
         total: Statement = ("select count_generations(%(statuses)s::text[]) as total", {"statuses": values["statuses"]})
         counted, rows = self._db.run_each(self.owner_id, total, page)
-        return _generations(rows), counted[0]["total"]
+        return [(row["id"], row["record"]) for row in rows], counted[0]["total"]
 
     def get_stats(self) -> Stats:
         """Totals over everything that is not deleted; a cost nobody knows is counted apart, never as 0."""
@@ -238,10 +246,6 @@ class GenerationReader:
         if not rows:
             raise NotFound(f"no such {what}")
         return rows[0]["record"]
-
-
-def _generations(rows: Sequence[Row]) -> list[Generation]:
-    return [cast("Generation", row["record"]) for row in rows]
 
 
 def row_id(value: str, what: str) -> UUID:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final, LiteralString
 from uuid import UUID
 
-from generation_history.columns import GENERATION, SLIM_SCENE, variants_json
+from generation_history.columns import SLIM_SCENE, variants_json
 from generation_history.database import Statement
 from generation_history.models import STATUSES
 
@@ -20,10 +20,10 @@ _WITHIN: Final = """
 """
 
 
-def _records(page: LiteralString) -> LiteralString:
+def _records(item: LiteralString, page: LiteralString) -> LiteralString:
     return (
-        "select row_to_json(r) as record from (select "
-        + GENERATION
+        "select r.id::text as id, row_to_json(r)::text as record from (select "
+        + item
         + ", "
         + variants_json(SLIM_SCENE)
         + " as variants from ("
@@ -32,13 +32,13 @@ def _records(page: LiteralString) -> LiteralString:
     )
 
 
-_ALL: Final = _records(
+_ALL: Final = (
     "select g.* from generations g where g.deleted_at is null and"
     + _WITHIN
     + "order by g.created_at desc, g.id desc limit %(limit)s offset %(offset)s"
 )
 # Each status is read in order from the position on, and no further than a page.
-_OF_STATUSES: Final = _records(
+_OF_STATUSES: Final = (
     """
     select g.* from unnest(%(statuses)s::text[]) asked (status) cross join lateral (
         select * from generations g
@@ -52,15 +52,14 @@ _OF_STATUSES: Final = _records(
     order by g.created_at desc, g.id desc limit %(limit)s offset %(offset)s
     """
 )
-_FOUND: Final = _records(
-    """
+_FOUND: Final = """
     select g.* from search_generations(%(q)s, %(statuses)s, %(variant_type)s, %(created_from)s, %(after_time)s,
         %(after_id)s, %(limit)s, %(offset)s) found (id) join generations g on g.id = found.id
-    """
-)
+"""
 
 
 def page_statement(
+    item: LiteralString,
     *,
     limit: int,
     offset: int,
@@ -72,7 +71,10 @@ def page_statement(
     q: str | None,
     after: Position | None,
 ) -> Statement:
-    """The statement of a page: its rows are the generations' records, newest first."""
+    """The statement of a page, newest first: each generation's id and its record, which is JSON text.
+
+    item is the columns that a record has of its generation (columns.py); its variants and their scenes come with it.
+    """
     wanted = sorted(set(statuses or ())) if status is None else [status]
     # The end of a range is a position like any other. As one more condition it would be looked for from the newest on.
     positions = [position for position in (after, created_to and (created_to, _LAST_ID)) if position]
@@ -88,7 +90,7 @@ def page_statement(
         "statuses": wanted or None,
     }
     if q is not None:
-        return _FOUND, page
+        return _records(item, _FOUND), page
     if wanted or variant_type is not None:
-        return _OF_STATUSES, {**page, "statuses": wanted or list(STATUSES)}
-    return _ALL, page
+        return _records(item, _OF_STATUSES), {**page, "statuses": wanted or list(STATUSES)}
+    return _records(item, _ALL), page

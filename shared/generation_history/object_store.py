@@ -7,10 +7,9 @@ import threading
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, Self, cast
+from typing import Any, Final, cast
 from urllib.parse import quote, urlsplit
 
 from generation_history.errors import SceneFailure, StoreRefused
@@ -30,8 +29,6 @@ CACHE_CONTROL = "private, max-age=31536000, immutable"
 
 #: What follows the generation in the key of a scene's object, in a URL.
 _SCENE_KEY: Final = re.compile(r"(?:soft|medium|aggressive|ultra)/scene_[0-9._a-z]+(?=[?#]|\Z)")
-#: What a URL takes as it is.
-_PLAIN: Final = re.compile(r"[A-Za-z0-9_.~/-]*")
 #: What a refusal of the store says about our settings.
 _BLAME: Final = {
     "NoSuchBucket": "DO_SPACES_BUCKET: there is no such bucket",
@@ -49,7 +46,7 @@ class ObjectStore:
 
     def __init__(self, settings: SpacesSettings) -> None:
         self._settings = settings
-        self._window: _SigningWindow | None = None
+        self._window: SigningWindow | None = None
         self._client: Any = None  # boto3's clients have no type
         self._lock = threading.Lock()
 
@@ -169,20 +166,17 @@ class ObjectStore:
         AWS Signature Version 4 in the query string, as botocore's S3SigV4QueryAuth makes it, without building a client.
         A disposition is the Content-Disposition that the object comes with.
         """
+        window = self.signing_window(now)
+        asked = f"response-content-disposition={quote(disposition, safe='')}" if disposition else ""
+        return window.url(f"/{quote(key, safe='/~')}", asked), window.ends
+
+    def signing_window(self, now: float | None = None) -> "SigningWindow":
+        """The window that this time is in, the same object until it is over."""
         number = (time.time() if now is None else now) // SIGNING_WINDOW_SECONDS
         window = self._window
         if window is None or window.number != number:
-            window = self._window = _SigningWindow.of(number, self._settings)
-        path = f"{window.path}/{key if _PLAIN.fullmatch(key) else quote(key, safe='/~')}"
-        asked = f"response-content-disposition={quote(disposition, safe='')}" if disposition else ""
-        # What is signed is sorted, where upper case comes first; in the URL botocore puts it in front.
-        signed = f"{window.query}&{asked}" if asked else window.query
-        query = f"{asked}&{window.query}" if asked else window.query
-        request = hashlib.sha256(f"GET\n{path}\n{signed}\n{window.headers}".encode()).hexdigest()
-        # HMAC (RFC 2104), spelt out: a page has hundreds of links, and the module hmac takes twice the time.
-        inner = hashlib.sha256(window.inner + request.encode()).digest()
-        signature = hashlib.sha256(window.outer + inner).hexdigest()
-        return f"{window.origin}{path}?{query}&X-Amz-Signature={signature}", window.ends
+            window = self._window = SigningWindow(number, self._settings)
+        return window
 
     def _call(self, operation: str, **arguments: object) -> Any:
         with self._blaming():
@@ -263,42 +257,44 @@ def key_of(url: str, generation_id: str) -> str | None:
     return url[start + 1 : match.end()]
 
 
-@dataclass(frozen=True)
-class _SigningWindow:
-    """What the links signed within one window have in common; inner and outer are HMAC's, and as secret as the key."""
+class SigningWindow:
+    """Signs the links of one window of time, the number-th since 1970; they hold until its attribute ends."""
 
-    number: float
-    origin: str
-    path: str
-    query: str
-    headers: str
-    inner: bytes = field(repr=False)
-    outer: bytes = field(repr=False)
-    ends: datetime
-
-    @classmethod
-    def of(cls, number: float, settings: SpacesSettings) -> Self:
-        """The window of this number since 1970."""
+    def __init__(self, number: float, settings: SpacesSettings) -> None:
         at = datetime.fromtimestamp(number * SIGNING_WINDOW_SECONDS, UTC)
         day, stamp = at.strftime("%Y%m%d"), at.strftime("%Y%m%dT%H%M%SZ")
         scope = f"{day}/{settings.region}/s3/aws4_request"
-        base = urlsplit(settings.base_url)
-        query = (
-            "X-Amz-Algorithm=AWS4-HMAC-SHA256"
-            f"&X-Amz-Credential={quote(f'{settings.access_key}/{scope}', safe='')}"
-            f"&X-Amz-Date={stamp}&X-Amz-Expires={SIGNED_URL_SECONDS}&X-Amz-SignedHeaders=host"
-        )
         key = f"AWS4{settings.secret_key}".encode()
         for part in (day, settings.region, "s3", "aws4_request"):
             key = hmac.digest(key, part.encode(), "sha256")
         block = key.ljust(hashlib.sha256().block_size, b"\0")
-        return cls(
-            number,
-            f"{base.scheme}://{base.netloc}",
-            base.path,
-            query,
-            f"host:{base.netloc}\n\nhost\nUNSIGNED-PAYLOAD",
-            bytes(byte ^ 0x36 for byte in block) + f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n".encode(),
-            bytes(byte ^ 0x5C for byte in block),
-            at + timedelta(seconds=SIGNED_URL_SECONDS),
+        base = urlsplit(settings.base_url)
+
+        self.number: Final = number
+        self.ends: Final = at + timedelta(seconds=SIGNED_URL_SECONDS)
+        self._base = f"{base.scheme}://{base.netloc}{base.path}"
+        self._path = f"GET\n{base.path}"
+        self._query = (
+            "X-Amz-Algorithm=AWS4-HMAC-SHA256"
+            f"&X-Amz-Credential={quote(f'{settings.access_key}/{scope}', safe='')}"
+            f"&X-Amz-Date={stamp}&X-Amz-Expires={SIGNED_URL_SECONDS}&X-Amz-SignedHeaders=host"
         )
+        self._headers = f"host:{base.netloc}\n\nhost\nUNSIGNED-PAYLOAD"
+        # HMAC (RFC 2104), spelt out and begun: a page has hundreds of links, and the module hmac takes twice the time.
+        scoped = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n".encode()
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block) + scoped)
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
+
+    def url(self, path: str, asked: str = "") -> str:
+        """A signed URL of the object at this path of the bucket ("/generations/..."), quoted as URLs have it.
+
+        asked is what else its query asks of the store.
+        """
+        query = self._query
+        # What is signed is sorted, where upper case comes first; in the URL botocore puts it in front.
+        signed, query = (f"{query}&{asked}", f"{asked}&{query}") if asked else (query, query)
+        request = hashlib.sha256(f"{self._path}{path}\n{signed}\n{self._headers}".encode())
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(request.hexdigest().encode())
+        outer.update(inner.digest())
+        return f"{self._base}{path}?{query}&X-Amz-Signature={outer.hexdigest()}"

@@ -1,6 +1,5 @@
 """Records as HTTP shows them: links signed, and what is too large to be carried left out and linked."""
 
-import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import cache, cached_property, lru_cache
@@ -10,10 +9,11 @@ from generation_history import settings, wire
 from generation_history.archives import Archive
 from generation_history.file_names import archive_name, attachment
 from generation_history.models import Generation, Scene, Variant
-from generation_history.object_store import SIGNING_WINDOW_SECONDS, ObjectStore, key_of
+from generation_history.object_store import ObjectStore, SigningWindow, key_of
 
-#: A page asked for again within the signing window costs no signing; these take some megabytes.
-LINKS_KEPT = 10_000
+#: A page asked for again within the signing window costs no signing. Mostly these take some 8 MB, at the worst 50.
+RECORDS_KEPT = 400
+MOST_KEPT_CHARACTERS = 32_000
 #: With what is around it in its answer it is carried.
 MAX_RECORD_BYTES = wire.MAX_BODY_BYTES - 2 * wire.AROUND_BYTES
 #: A text longer than this is cut where nothing else helps; a prompt never is.
@@ -23,13 +23,10 @@ Shown = dict[str, Any]
 
 
 class SignedLinks:
-    """Shows records with their links signed, all at one time.
+    """Shows records with their links signed, all in one signing window.
 
     The settings of the store are read once, and only when there is a link to sign.
     """
-
-    def __init__(self) -> None:
-        self._window = time.time() // SIGNING_WINDOW_SECONDS * SIGNING_WINDOW_SECONDS
 
     def generation(self, generation: Generation) -> Shown:
         """The generation with its scenes' links signed, in place: a page has thousands of values to copy."""
@@ -60,11 +57,22 @@ class SignedLinks:
 
     def link(self, url: str | None, generation_id: str) -> tuple[str, str] | None:
         """A link to what a row's URL names, and when it ends; None where that is no object of the row's generation."""
-        return _signed(url, generation_id, self._store, self._window) if url else None
+        key = key_of(url, generation_id) if url else None
+        return (self._window.url(f"/{key}"), _iso(self._window.ends)) if key else None
+
+    def record(self, text: str, generation_id: str) -> str:
+        """A generation's record, JSON text as the database makes it, with its scenes' links signed as by generation().
+
+        A page has hundreds of scenes: signing where the links stand takes a third of reading and writing it all.
+        """
+        window = self._window if f'{_VIDEO}"' in text else None
+        signed = _signed if len(text) <= MOST_KEPT_CHARACTERS else _signed.__wrapped__
+        found = signed(text, generation_id, window)
+        return wire.to_json(self.generation(wire.from_json(text))) if found is None else found
 
     @cached_property
-    def _store(self) -> ObjectStore:
-        return _store(settings.spaces())
+    def _window(self) -> SigningWindow:
+        return _store(settings.spaces()).signing_window()
 
 
 def download_link(url: str | None, generation_id: str, disposition: str) -> tuple[str, str] | None:
@@ -89,13 +97,36 @@ def _store(spaces: settings.SpacesSettings) -> ObjectStore:
     return ObjectStore(spaces)
 
 
-@lru_cache(LINKS_KEPT)
-def _signed(url: str, generation_id: str, store: ObjectStore, now: float) -> tuple[str, str] | None:
-    key = key_of(url, generation_id)
-    if key is None:
-        return None
-    signed, ends = store.signed_url(key, now=now)
-    return signed, _iso(ends)
+#: How a scene's links stand in a record. Within a string a quote has a backslash before it: no text looks like this.
+_VIDEO, _THUMBNAIL, _NEITHER = '"video_url":', '","thumbnail_url":"', 'null,"thumbnail_url":null'
+
+
+@lru_cache(RECORDS_KEPT)
+def _signed(text: str, generation_id: str, window: SigningWindow | None) -> str | None:
+    """The record with its links signed; None unless each scene has both of them, of its generation, or neither."""
+    folder = f"/generations/{generation_id}/"
+    ends = _iso(window.ends) if window else None
+    before, *scenes = text.split(_VIDEO)
+    parts = [before]
+    for scene in scenes:
+        if scene.startswith(_NEITHER):
+            parts.append(f'{_NEITHER},"expires_at":null{scene.removeprefix(_NEITHER)}')
+            continue
+        video, _, rest = scene.partition(_THUMBNAIL)
+        thumbnail, _, rest = rest.partition('"')
+        video_base, _, video = video.partition(folder)
+        thumbnail_base, _, thumbnail = thumbnail.partition(folder)
+        if window is None or not _names_object(video_base, video) or not _names_object(thumbnail_base, thumbnail):
+            return None
+        video, thumbnail = window.url(folder + video), window.url(folder + thumbnail)
+        parts.append(f'"{video}{_THUMBNAIL}{thumbnail}","expires_at":"{ends}"{rest}')
+    return _VIDEO.join(parts)
+
+
+@lru_cache(1_000)
+def _names_object(base: str, name: str) -> bool:
+    """Whether a URL names an object, and nothing else, that has this before and after its generation's folder."""
+    return key_of(f"{base}/generations/-/{name}", "-") == f"generations/-/{name}"
 
 
 #: All links of a window end at the same time.

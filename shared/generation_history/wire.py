@@ -1,6 +1,7 @@
-"""JSON as it travels: quickly made, and as long as the platform counts it."""
+"""JSON as it travels: quickly made and read, and as long as the platform counts it."""
 
 import json
+from typing import Any
 
 import pydantic_core
 
@@ -19,14 +20,25 @@ def to_json(value: object) -> str:
         return json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=str)
 
 
+def from_json(text: str | bytes) -> Any:
+    """The value, in half the time of json.loads, which reads what pydantic finds too deep."""
+    try:
+        return pydantic_core.from_json(text)
+    except ValueError:
+        return json.loads(text)
+
+
 def carried_bytes(body: str) -> int:
     """How long a body of JSON is where the platform counts it: as a string within JSON."""
-    encoded = body.encode(errors="replace")
-    # Whatever else a string of JSON escapes is escaped in the body already.
-    return len(encoded) + encoded.count(b'"') + encoded.count(b"\\") + 2
+    # Whatever else a string of JSON escapes is escaped in the body already. Most bodies have no backslash at all.
+    return _bytes(body) + body.count('"') + (body.count("\\") if "\\" in body else 0) + 2
 
 
 def fits(body: str, most: int = MAX_BODY_BYTES - AROUND_BYTES) -> bool:
     """Whether a body of JSON is carried in at most so many bytes; what is in doubt is counted."""
     # No byte of it becomes more than two.
-    return 2 * len(body.encode(errors="replace")) + 2 <= most or carried_bytes(body) <= most
+    return 2 * _bytes(body) + 2 <= most or carried_bytes(body) <= most
+
+
+def _bytes(body: str) -> int:
+    return len(body) if body.isascii() else len(body.encode(errors="replace"))

@@ -9,6 +9,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from generation_history.columns import GENERATION
 from generation_history.listing import page_statement
 
 GENERATIONS = 6_000
@@ -39,7 +40,7 @@ def blocks(db, owner: str) -> Callable[..., int]:
         connection.execute("vacuum analyze generations")
 
     def count(**asked: Any) -> int:
-        query, parameters = page_statement(limit=LIMIT, offset=0, **{**EVERYTHING, **asked})
+        query, parameters = page_statement(GENERATION, limit=LIMIT, offset=0, **{**EVERYTHING, **asked})
         with psycopg.connect(db.api) as connection:
             connection.execute("select set_config('app.owner_id', %s, true)", [owner])
             # Once before: what a new connection has to look up first is not counted.

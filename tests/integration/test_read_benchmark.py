@@ -69,13 +69,13 @@ def test_an_answer_that_lacks_a_row_stops_the_benchmark(ready: Place, rows):
 
 
 def test_an_answer_in_another_order_stops_the_benchmark(ready: Place, monkeypatch: pytest.MonkeyPatch):
-    listed = GenerationManager.list_with_total
+    listed = GenerationManager.list_records
 
     def backwards(*asked, **more):
-        generations, total = listed(*asked, **more)
-        return generations[::-1], total
+        records, total = listed(*asked, **more)
+        return records[::-1], total
 
-    monkeypatch.setattr(GenerationManager, "list_with_total", backwards)
+    monkeypatch.setattr(GenerationManager, "list_records", backwards)
 
     with pytest.raises(NoParityError, match=r"^list 20: the function and the plain query differ"):
         read.checked(ready)

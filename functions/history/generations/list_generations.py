@@ -5,6 +5,7 @@ from typing import Annotated
 from aws_lambda_powertools.event_handler.api_gateway import Response, Router
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
+from generation_history.columns import GENERATION
 from generation_history.contract import pages
 from generation_history.endpoint import handler
 from generation_history.models import Generation
@@ -33,4 +34,4 @@ def list_generations(
         created_to=created_to,
         q=q,
     )
-    return list_page("generations", dict, limit=limit, offset=offset, cursor=cursor, filters=filters)
+    return list_page("generations", GENERATION, limit=limit, offset=offset, cursor=cursor, filters=filters)

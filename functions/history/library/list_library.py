@@ -5,11 +5,11 @@ from typing import Annotated
 from aws_lambda_powertools.event_handler.api_gateway import Response, Router
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
+from generation_history.columns import LIBRARY_ITEM
 from generation_history.contract import pages
 from generation_history.endpoint import handler
 from generation_history.models import LibraryItem
 from generation_history.paging import Cursor, Filters, Moment, Offset, Search, Type, list_page
-from generation_history.publishing import Shown
 
 router = Router()
 main = handler(router)
@@ -29,10 +29,4 @@ def list_library(
     filters = Filters(
         statuses=["completed"], variant_type=variant_type, created_from=created_from, created_to=created_to, q=q
     )
-    return list_page("library", _item, limit=limit, offset=offset, cursor=cursor, filters=filters)
-
-
-def _item(shown: Shown) -> Shown:
-    names = ("id", "source_video_url", "created_at", "completed_at", "total_variants", "variant_types")
-    videos = sum(scene["status"] == "completed" for variant in shown["variants"] for scene in variant["scenes"])
-    return {**{name: shown[name] for name in names}, "total_videos": videos, "variants": shown["variants"]}
+    return list_page("library", LIBRARY_ITEM, limit=limit, offset=offset, cursor=cursor, filters=filters)
