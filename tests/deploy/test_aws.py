@@ -21,7 +21,7 @@ from scripts.local.host.project import ROOT
 from scripts.local.stack import Options, stack
 from scripts.template import MOST_REFERENCES, SCHEDULES, SECRETS, template
 from tests.deploy.conftest import Build, forget_the_environment
-from tests.deploy.lambda_runtime import Lambda, unpack
+from tests.deploy.lambda_runtime import Lambda, can_isolate, unpack
 
 PATIENCE_SECONDS = 60
 #: Of whoever runs the tests: what reaches the registries. A running stack has forgotten it.
@@ -264,6 +264,30 @@ def test_a_missing_setting_is_503_and_named(place: Path, settings):
 
     assert answer["statusCode"] == 503
     assert "DATABASE_URL" in answer["body"]
+
+
+WRITING = """
+import os, sys
+def main(event, context):
+    written = []
+    for folder in ["/tmp", "/var/tmp", "/dev/shm", "/etc", "/mnt", *sys.path, os.getcwd(), os.path.expanduser("~")]:
+        try:
+            with open(os.path.join(folder, "written"), "w") as file:
+                file.write("x")
+            written.append(folder)
+        except OSError:
+            pass
+    return written
+"""
+
+
+def test_nothing_can_be_written_but_below_tmp(place: Path):
+    """So that what passes here, passes on Lambda."""
+    if not can_isolate():
+        pytest.skip("here only root can make a file system of its own for a function")
+    (place / "image/writing.py").write_text(WRITING)
+    with Lambda(place, "writing.main", {}) as one:
+        assert one({}) == ["/tmp"]  # noqa: S108
 
 
 @pytest.mark.parametrize("event", [{}, {"version": "2.0"}, {"rawPath": 5, "requestContext": {}}])

@@ -5,9 +5,11 @@ import json
 import time
 import uuid
 import zipfile
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+import psycopg
 import pytest
 import requests
 from standardwebhooks import Webhook
@@ -143,7 +145,7 @@ def get(path: str = "", query: str = "") -> dict[str, Any]:
     [
         ("history/generations", "DATABASE_URL"),
         ("history/library", "HISTORY_ACCESS"),
-        ("sora/webhook", "WORKER_DATABASE_URL"),
+        ("sora/webhook", "OPENAI_WEBHOOK_SECRET"),
         ("ops/health", "HEALTH_TOKEN"),
     ],
 )
@@ -154,9 +156,35 @@ def test_a_missing_setting_is_503_and_named(deployed: Deployed, function: str, s
 
     answer = deployed.call(function, event, **{setting: None})
 
-    assert answer["statusCode"] in {401, 503} if function == "sora/webhook" else answer["statusCode"] == 503
-    if answer["statusCode"] == 503:
-        assert setting in answer["body"]
+    assert answer["statusCode"] == 503
+    assert setting in answer["body"]
+
+
+@pytest.fixture
+def failing(deployed: Deployed) -> Iterator[str]:
+    """What the database says that fails for a reason nobody thought of; a list asks it for its total."""
+    said = "the disk is on fire"
+    with psycopg.connect(deployed.stack.environment["MIGRATE_DATABASE_URL"], autocommit=True) as connection:
+        [kept] = connection.execute("select pg_get_functiondef('count_generations(text[])'::regprocedure)").fetchone()
+        head = kept[: kept.index("LANGUAGE")]
+        connection.execute(
+            f"{head} language plpgsql as $$ begin raise exception '{said}' using errcode = 'XX000'; end $$"
+        )
+        try:
+            yield said
+        finally:
+            connection.execute(kept)
+
+
+def test_what_nobody_thought_of_is_500_and_the_log_says_what(deployed: Deployed, failing: str):
+    answer = deployed.call("history/generations", get())
+
+    told = json.loads(answer["body"])
+    assert (answer["statusCode"], told["code"]) == (500, "internal")
+    assert failing not in answer["body"]
+    logged = (deployed.logs / "one.log").read_text()
+    assert failing in logged
+    assert told["request_id"] in logged
 
 
 @pytest.mark.parametrize("setting", ["OPENAI_API_KEY", "WORKER_DATABASE_URL", "SORA_BASE_URL"])
