@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from generation_history.object_store import SIGNED_URL_SECONDS, SIGNING_WINDOW_SECONDS
+from generation_history.publishing import SignedLinks
 
 Get = Callable[[str], requests.Response]
 
@@ -39,6 +40,19 @@ def test_every_endpoint_shows_links_that_download_what_is_stored(shown, get: Get
         assert (endpoint, video.status_code, video.text) == (endpoint, 200, f"video of {scene['id']}")
         assert (video.headers["Content-Type"], thumbnail.headers["Content-Type"]) == ("video/mp4", "image/jpeg")
         assert thumbnail.text == f"thumbnail of {scene['id']}"
+
+
+@pytest.mark.parametrize("function", ["generations", "library"])
+def test_a_lists_links_are_signed_where_the_database_wrote_them(
+    call, open_to_one, stored, generation_factory, monkeypatch: pytest.MonkeyPatch, function: str
+):
+    """Reading and writing a page again for its links alone would take longer than its SQL."""
+    monkeypatch.delattr(SignedLinks, "generation")
+    stored(generation_factory(2))
+
+    (item,) = call(function).json[function]
+
+    assert all("X-Amz-Signature" in scene["video_url"] for scene in item["variants"][0]["scenes"])
 
 
 def test_links_say_when_they_end_and_are_the_same_everywhere_for_a_while(shown):
