@@ -2,6 +2,9 @@
 
 from typing import Final, LiteralString
 
+# A page is cut and signed as text (paging.py, publishing.py): a generation has id and created_at in it, and in a slim
+# scene thumbnail_url follows video_url.
+
 GENERATION: Final = """
     g.id, g.source_video_url, g.source_video_type, g.status, g.total_variants, g.variant_types, g.cost_estimate,
     g.actual_cost, g.error_message, g.created_at, g.updated_at, g.completed_at

@@ -47,6 +47,7 @@ JSON = "application/json"
 GARBAGE_THRESHOLD = 50_000
 #: glibc goes on using freed blocks of up to the largest size that it gave back to the kernel, which is at most 32 MB
 #: (mallopt(3), M_MMAP_THRESHOLD). Without it each large answer's memory came from the kernel anew, a page at a time.
+#: The other side of it: freed memory stays with the process up to twice this, far less than a function has.
 REUSED_BLOCK_BYTES = 30_000_000
 #: It is one owner's, and its links expire: nothing shared may keep it, and its caller asks about it each time.
 KEPT_BY_ITS_CALLER = "private, no-cache"

@@ -8,6 +8,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, cast
 from urllib.parse import quote, urlsplit
@@ -255,6 +256,12 @@ def key_of(url: str, generation_id: str) -> str | None:
     if match is None or "?" in url[:start] or "#" in url[:start]:
         return None
     return url[start + 1 : match.end()]
+
+
+@lru_cache(1_000)
+def names_scene_object(base: str, name: str) -> bool:
+    """Whether a URL that has this before and after its generation's folder is its object's, and nothing besides."""
+    return "?" not in base and "#" not in base and _SCENE_KEY.fullmatch(name) is not None
 
 
 class SigningWindow:

@@ -9,11 +9,13 @@ from generation_history import settings, wire
 from generation_history.archives import Archive
 from generation_history.file_names import archive_name, attachment
 from generation_history.models import Generation, Scene, Variant
-from generation_history.object_store import ObjectStore, SigningWindow, key_of
+from generation_history.object_store import ObjectStore, SigningWindow, key_of, names_scene_object
 
-#: A page asked for again within the signing window costs no signing. Mostly these take some 8 MB, at the worst 50.
+#: A page asked for again within the signing window costs no signing. Mostly these take some 8 MB, at the worst 40.
 RECORDS_KEPT = 400
 MOST_KEPT_CHARACTERS = 32_000
+#: The links of a scene have fewer characters.
+MOST_LINK_CHARACTERS = 2_000
 #: With what is around it in its answer it is carried.
 MAX_RECORD_BYTES = wire.MAX_BODY_BYTES - 2 * wire.AROUND_BYTES
 #: A text longer than this is cut where nothing else helps; a prompt never is.
@@ -27,6 +29,10 @@ class SignedLinks:
 
     The settings of the store are read once, and only when there is a link to sign.
     """
+
+    def __init__(self, window: SigningWindow | None = None) -> None:
+        """Sign within this window, by default the one that it is."""
+        self._given = window
 
     def generation(self, generation: Generation) -> Shown:
         """The generation with its scenes' links signed, in place: a page has thousands of values to copy."""
@@ -66,13 +72,13 @@ class SignedLinks:
         A page has hundreds of scenes: signing where the links stand takes a third of reading and writing it all.
         """
         window = self._window if f'{_VIDEO}"' in text else None
-        signed = _signed if len(text) <= MOST_KEPT_CHARACTERS else _signed.__wrapped__
-        found = signed(text, generation_id, window)
-        return wire.to_json(self.generation(wire.from_json(text))) if found is None else found
+        # Anything else takes up to four bytes a character.
+        kept = len(text) <= MOST_KEPT_CHARACTERS and text.isascii()
+        return (_signed if kept else _signed.__wrapped__)(text, generation_id, window)
 
     @cached_property
     def _window(self) -> SigningWindow:
-        return _store(settings.spaces()).signing_window()
+        return self._given or _store(settings.spaces()).signing_window()
 
 
 def download_link(url: str | None, generation_id: str, disposition: str) -> tuple[str, str] | None:
@@ -102,7 +108,13 @@ _VIDEO, _THUMBNAIL, _NEITHER = '"video_url":', '","thumbnail_url":"', 'null,"thu
 
 
 @lru_cache(RECORDS_KEPT)
-def _signed(text: str, generation_id: str, window: SigningWindow | None) -> str | None:
+def _signed(text: str, generation_id: str, window: SigningWindow | None) -> str:
+    """The record with its links signed; what is not as usual is read and written as a whole."""
+    signed = _signed_in_place(text, generation_id, window)
+    return wire.to_json(SignedLinks(window).generation(wire.from_json(text))) if signed is None else signed
+
+
+def _signed_in_place(text: str, generation_id: str, window: SigningWindow | None) -> str | None:
     """The record with its links signed; None unless each scene has both of them, of its generation, or neither."""
     folder = f"/generations/{generation_id}/"
     ends = _iso(window.ends) if window else None
@@ -114,19 +126,15 @@ def _signed(text: str, generation_id: str, window: SigningWindow | None) -> str 
             continue
         video, _, rest = scene.partition(_THUMBNAIL)
         thumbnail, _, rest = rest.partition('"')
+        if window is None or len(scene) - len(rest) > MOST_LINK_CHARACTERS:
+            return None
         video_base, _, video = video.partition(folder)
         thumbnail_base, _, thumbnail = thumbnail.partition(folder)
-        if window is None or not _names_object(video_base, video) or not _names_object(thumbnail_base, thumbnail):
+        if not names_scene_object(video_base, video) or not names_scene_object(thumbnail_base, thumbnail):
             return None
         video, thumbnail = window.url(folder + video), window.url(folder + thumbnail)
         parts.append(f'"{video}{_THUMBNAIL}{thumbnail}","expires_at":"{ends}"{rest}')
     return _VIDEO.join(parts)
-
-
-@lru_cache(1_000)
-def _names_object(base: str, name: str) -> bool:
-    """Whether a URL names an object, and nothing else, that has this before and after its generation's folder."""
-    return key_of(f"{base}/generations/-/{name}", "-") == f"generations/-/{name}"
 
 
 #: All links of a window end at the same time.

@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from generation_history import publishing
+from generation_history.object_store import names_scene_object
 from generation_history.publishing import SignedLinks
 
 GENERATION = "018f0000-0000-7000-8000-000000000000"
@@ -33,6 +34,8 @@ URLS = st.one_of(
             VIDEO.replace(GENERATION, OTHER),
             f"https://x.example/generations/{OTHER}/generations/{GENERATION}/soft/scene_1.mp4",
             "https://x.example/video.mp4",
+            f"https://x.example/generations/-/soft/scene_1.mp4?/generations/{GENERATION}/soft/scene_1.mp4",
+            f"https://x.example/{'a' * publishing.MOST_LINK_CHARACTERS}/generations/{GENERATION}/soft/scene_1.mp4",
             f'https://x.example/"{VIDEO}',
             f"https://x.example/\\{VIDEO}",
         ]
@@ -60,8 +63,8 @@ def scene(video: str | None, thumbnail: str | None) -> dict[str, Any]:
 
 
 def text_of(record: dict[str, Any]) -> str:
-    """As row_to_json writes it: compact, but for a space between the rows of an aggregate."""
-    return json.dumps(record, separators=(",", ":"), ensure_ascii=False).replace("},{", "}, {")
+    """As row_to_json writes it."""
+    return json.dumps(record, separators=(",", ":"), ensure_ascii=False)
 
 
 @pytest.fixture(autouse=True)
@@ -92,14 +95,25 @@ def test_what_is_usual_is_not_read_as_a_whole(monkeypatch: pytest.MonkeyPatch):
     assert (waiting["video_url"], waiting["expires_at"]) == (None, None)
 
 
-def test_a_large_record_is_not_kept():
-    """Hundreds of them would not fit a function's memory."""
+@pytest.mark.parametrize(
+    ("source", "scenes", "kept"),
+    [("x", 1, True), ("x", 200, False), ("ü", 1, False), ("x" * publishing.MOST_KEPT_CHARACTERS, 1, False)],
+)
+def test_what_takes_much_memory_is_not_kept(source: str, scenes: int, *, kept: bool):
+    """Hundreds of them would not fit a function's."""
     publishing._signed.cache_clear()
-    many = 200
-    large, small = ([scene(VIDEO, THUMBNAIL)] * number for number in (many, 1))
-    for scenes in (large, small):
-        signed = SignedLinks().record(text_of(record_of("x", scenes)), GENERATION)
-        assert signed.count("X-Amz-Signature=") == 2 * len(scenes)
 
-    assert publishing._signed.cache_info().currsize == 1
-    assert len(text_of(record_of("x", large))) > publishing.MOST_KEPT_CHARACTERS
+    signed = SignedLinks().record(text_of(record_of(source, [scene(VIDEO, THUMBNAIL)] * scenes)), GENERATION)
+
+    assert signed.count("X-Amz-Signature=") == 2 * scenes
+    assert publishing._signed.cache_info().currsize == kept
+
+
+@pytest.mark.parametrize("long", [{"thumbnail_url": None}, {"video_url": f"{VIDEO}?{'x' * 100_000}"}])
+def test_no_long_text_is_kept_to_know_a_link_by(long: dict):
+    names_scene_object.cache_clear()
+    record = record_of("x", [scene(VIDEO, THUMBNAIL) | long | {"error": "x" * 100_000}])
+
+    SignedLinks().record(text_of(record), GENERATION)
+
+    assert names_scene_object.cache_info().currsize == 0
