@@ -73,9 +73,13 @@ def run(command: Sequence[str], *, log: Path, timeout: float, as_nobody: bool = 
     """Returns once the command has ended with code 0; raises StartError for any other, or after `timeout` seconds."""
     process = start(command, log=log, as_nobody=as_nobody)
     try:
-        wait_until(lambda: process.poll() == 0, process=process, log=log, timeout=timeout)
+        code = process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        raise StartError(f"Not ready after {timeout:g} s. {_quote(log)}") from None
     finally:
         stop(process, timeout=0)
+    if code:
+        raise StartError(f"Ended with code {code}. {_quote(log)}")
 
 
 def stop(process: subprocess.Popen[bytes], *, sig: signal.Signals = signal.SIGTERM, timeout: float) -> None:
