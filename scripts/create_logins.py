@@ -7,7 +7,7 @@ import sys
 from urllib.parse import unquote, urlsplit
 
 import psycopg
-from psycopg import sql
+from psycopg import conninfo, sql
 
 from generation_history import settings
 from generation_history.errors import HistoryError, NotConfigured
@@ -67,6 +67,10 @@ def _password(setting: str, url: str, login: str) -> str:
     return unquote(parts.password)
 
 
+def _database(url: str) -> str:
+    return str(conninfo.conninfo_to_dict(url).get("dbname", ""))
+
+
 def main() -> int:
     """0 when the logins are there; 1, with the reason, when they are not."""
     try:
@@ -79,6 +83,10 @@ def main() -> int:
         passwords = {
             login: _password(setting, url, login) for login, (setting, url) in zip(LOGINS, urls.items(), strict=True)
         }
+        # Pools have names of their own; scripts and tables are where the first two say.
+        granted, used = (_database(url) for url in (admin_url, urls["MIGRATE_DATABASE_URL"]))
+        if granted != used:
+            raise NotConfigured(f"ADMIN_DATABASE_URL names the database {granted}, MIGRATE_DATABASE_URL {used}")
         create_logins(admin_url, passwords)
     except (HistoryError, psycopg.Error) as error:
         print(f"scripts/create-logins: {one_line(error)}", file=sys.stderr)

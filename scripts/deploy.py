@@ -11,12 +11,16 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, cast
 
 from dotenv import dotenv_values
 
+from generation_history import settings as checks
+from generation_history.errors import HistoryError
+from generation_history.object_store import ObjectStore
 from scripts import build, migrate, smoke
 from scripts.build import ROOT, project_yml
 
@@ -36,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="scripts/deploy", description=__doc__)
     parser.add_argument("--env", type=Path, default=ROOT / ".env", help="the settings, as .env.example has them (.env)")
     parser.add_argument("--into", type=Path, default=ROOT / "build", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--no-migrate", action="store_true", help="leave the database as it is, to go back to an older version"
+    )
     parser.add_argument("--dry-run", action="store_true", help="check the settings, and say what would be done")
     given = parser.parse_args(arguments)
     into = cast("Path", given.into)
@@ -44,16 +51,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.dry_run:
             print(f"would build into {into}, migrate, deploy with doctl, and run scripts/smoke; nothing was done")
             return 0
+        _look_at_the_bucket(settings)
         keep_previous(into)
         _build(into)
-        _step("migrating")
-        migrate.migrate(settings["MIGRATE_DATABASE_URL"])
-        deploy(into, given.env, settings)
+        if not given.no_migrate:
+            _step("migrating")
+            migrate.migrate(settings["MIGRATE_DATABASE_URL"])
+        url = deploy(into, given.env, settings)
     except (DeployError, migrate.MigrationError) as error:
         print(f"scripts/deploy: {error}", file=sys.stderr)
         return 1
-    print("deployed, and it works")
+    if settings["HEALTH_TOKEN"] == "none":  # noqa: S105 - the absence of one
+        print("deployed; nobody looked whether the work gets done, for want of a HEALTH_TOKEN:", url)
+    else:
+        print("deployed, and it works:", url)
     return 0
+
+
+def _look_at_the_bucket(settings: Mapping[str, str]) -> None:
+    _step("looking at the bucket")
+    try:
+        with _in_effect(settings):
+            ObjectStore(checks.spaces()).check()
+    except HistoryError as error:
+        raise DeployError(str(error)) from None
 
 
 def _build(into: Path) -> None:
@@ -63,7 +84,7 @@ def _build(into: Path) -> None:
 
 
 def read_settings(env: Path) -> dict[str, str]:
-    """The settings of the file, and of the environment where that names them; DeployError for what is missing."""
+    """The settings of the file; DeployError for what is missing there or cannot be right."""
     if not env.is_file():
         raise DeployError(f"there is no {env.name}: copy .env.example and fill it in")
     settings = {name: value or "" for name, value in dotenv_values(env, interpolate=False).items()}
@@ -75,7 +96,39 @@ def read_settings(env: Path) -> dict[str, str]:
     unfilled = sorted(name for name in needed if is_sketch(settings[name]) and settings[name] == example.get(name))
     if unfilled:
         raise DeployError(f"{env.name} still has the example's {', '.join(unfilled)}")
+    with _in_effect(settings):
+        _check_each(settings)
     return settings
+
+
+def _check_each(settings: Mapping[str, str]) -> None:
+    """DeployError names the first that no function would take."""
+    needed = (
+        *(checks.database_url, checks.worker_database_url, checks.migrate_database_url, checks.spaces, checks.access),
+        *(checks.provider, checks.provider_key, checks.limits, checks.worker, checks.wake, checks.cors_origins),
+    )
+    optional = {
+        "HISTORY_OWNER_ID": checks.owner_id,
+        "HEALTH_TOKEN": checks.health_token,
+        "OPENAI_WEBHOOK_SECRET": checks.webhook_secrets,
+    }
+    try:
+        for check in (*needed, *(check for name, check in optional.items() if settings[name] != "none")):
+            check()
+    except HistoryError as error:
+        raise DeployError(str(error)) from None
+
+
+@contextmanager
+def _in_effect(settings: Mapping[str, str]) -> Generator[None]:
+    """The settings are the environment's, for as long as it takes: doctl gets them by the file alone."""
+    before = dict(os.environ)
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def is_sketch(value: str | None) -> bool:
@@ -91,13 +144,13 @@ def keep_previous(into: Path) -> None:
         shutil.move(current, previous)
 
 
-def deploy(into: Path, env: Path, settings: Mapping[str, str]) -> None:
-    """Guarantees that what was built is deployed and works; DeployError, after going back, where it is not."""
+def deploy(into: Path, env: Path, settings: Mapping[str, str]) -> str:
+    """Where what was built is deployed and works; DeployError, after going back, where it does not."""
     try:
         _step("deploying")
         _doctl(settings, "serverless", "deploy", str(into / "digitalocean"), "--env", str(env))
         _step("looking whether it works")
-        _check(settings)
+        url = _check(settings)
     except DeployError as error:
         previous = into / "previous"
         if not previous.exists():
@@ -110,14 +163,16 @@ def deploy(into: Path, env: Path, settings: Mapping[str, str]) -> None:
             raise DeployError(f"{error}; it was gone back, and that is not well either: {second}") from None
         raise DeployError(f"{error}; the build before is deployed again") from None
     (into / "digitalocean" / WORKED).touch()
+    return url
 
 
-def _check(settings: Mapping[str, str]) -> None:
-    url = _doctl(settings, "serverless", "functions", "get", "history/generations", "--url").strip()
-    passed = {name: settings.get(name, "none") for name in ("HEALTH_TOKEN", "HISTORY_ACCESS")}
-    os.environ.update(passed)
-    if smoke.main([url.removesuffix("/history/generations")]):
-        raise DeployError("it does not work")
+def _check(settings: Mapping[str, str]) -> str:
+    said = _doctl(settings, "serverless", "functions", "get", "history/generations", "--url").strip()
+    url = said.removesuffix("/history/generations")
+    with _in_effect(settings):
+        if smoke.main([url]):
+            raise DeployError("it does not work")
+    return url
 
 
 def _doctl(settings: Mapping[str, str], *arguments: str) -> str:

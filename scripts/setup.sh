@@ -19,7 +19,8 @@ make_venv() {
 
 setup() {
     local python='' candidate stamp
-    for candidate in python3 python3.14 python3.13 python3.12 python3.11; do
+    # 3.11 first: functions run on it, and scripts/build compiles for it.
+    for candidate in python3.11 python3 python3.14 python3.13 python3.12; do
         if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
             python=$candidate
             break

@@ -79,6 +79,12 @@ def template() -> Resource:
                 "Type": "String",
                 "Description": "The secret's VersionId: another one has every function read it anew.",
             },
+            "Pollers": {
+                "Type": "Number",
+                "Default": POLLERS,
+                "MinValue": 1,
+                "Description": "So many at once, reserved of the account's concurrent executions.",
+            },
             **_parameters(),
         },
         "Globals": {
@@ -193,7 +199,7 @@ def _scheduled(package: str, function: str, limits: Mapping[str, int], settings:
             "Timeout": limits["timeout"] // 1000,
             # Videos wait in /tmp while they are inspected.
             "EphemeralStorage": {"Size": 4096 if function == "poller" else 512},
-            "ReservedConcurrentExecutions": POLLERS if function == "poller" else 1,
+            "ReservedConcurrentExecutions": {"Ref": "Pollers"} if function == "poller" else 1,
             "Environment": {"Variables": _variables(settings)},
             "Events": {"Schedule": {"Type": "Schedule", "Properties": {"Schedule": SCHEDULES[function]}}},
             # A run that failed is followed by the next one; a second one beside it helps nobody.

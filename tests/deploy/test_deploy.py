@@ -9,11 +9,25 @@ from pathlib import Path
 
 import pytest
 
+from generation_history.errors import SceneFailure
+from generation_history.object_store import ObjectStore
 from scripts import build, deploy, migrate, smoke
 from tests.contract.scripted_server import answer
 from tests.deploy.conftest import Deployed
 
 SECRET = "very-secret-value"
+FILLED_IN = {
+    "DATABASE_URL": f"postgresql://history_api:{SECRET}@db.example:25061/pool?sslmode=require",
+    "WORKER_DATABASE_URL": f"postgresql://history_worker:{SECRET}@db.example:25061/pool?sslmode=require",
+    "MIGRATE_DATABASE_URL": f"postgresql://history_migrate:{SECRET}@db.example:25060/history?sslmode=require",
+    "SORA_BASE_URL": "https://gateway.example/v1",
+    "OPENAI_API_KEY": SECRET,
+    "DO_SPACES_ACCESS_KEY": SECRET,
+    "DO_SPACES_SECRET_KEY": SECRET,
+    "DO_SPACES_BUCKET": "my-videos",
+    "HEALTH_TOKEN": SECRET,
+    "OPENAI_WEBHOOK_SECRET": SECRET,
+}
 DOCTL = """#!/bin/sh
 echo "$@" >>"$DOCTL_LOG"
 case "$*" in
@@ -34,14 +48,12 @@ def happened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], li
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     monkeypatch.setenv("DOCTL_LOG", str(log))
     monkeypatch.setenv("DOCTL_FAILS", str(tmp_path / "fails"))
-    # The check hands its tokens on through the environment.
-    monkeypatch.setenv("HEALTH_TOKEN", "")
-    monkeypatch.setenv("HISTORY_ACCESS", "")
+    monkeypatch.setattr(ObjectStore, "check", lambda store: note("bucket", None)(store.url("")))
 
     def note(what: str, answer: object) -> Callable[..., object]:
         def noted(*given: object) -> object:
             with log.open("a") as file:
-                file.write(f"{what} {given[0] if what == 'smoke' else ''}\n")
+                file.write(f"{what} {given[0] if what in {'smoke', 'bucket'} else ''}\n")
             return answer
 
         return noted
@@ -59,12 +71,29 @@ def happened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], li
 
 @pytest.fixture
 def env(tmp_path: Path) -> Path:
-    """A file with every setting, one of them a secret."""
+    """The example, filled in."""
     path = tmp_path / "settings"
     lines = (deploy.ROOT / ".env.example").read_text().splitlines()
-    filled = [line.partition("=")[0] + f"={SECRET}" if "=" in line and line[0] != "#" else line for line in lines]
+    names = [line.partition("=")[0] for line in lines]
+    filled = [
+        f"{name}={FILLED_IN[name]}" if name in FILLED_IN else line for name, line in zip(names, lines, strict=True)
+    ]
     path.write_text("\n".join(filled))
     return path
+
+
+@pytest.fixture
+def change(env: Path) -> Callable[..., None]:
+    """Settings of the file are others."""
+
+    def to(**changed: str) -> None:
+        lines = env.read_text().splitlines()
+        names = [line.partition("=")[0] for line in lines]
+        env.write_text(
+            "\n".join(f"{n}={changed[n]}" if n in changed else line for n, line in zip(names, lines, strict=True))
+        )
+
+    return to
 
 
 @pytest.fixture
@@ -72,16 +101,79 @@ def run(env: Path, tmp_path: Path) -> Callable[..., int]:
     return lambda *more: deploy.main(["--env", str(env), "--into", str(tmp_path / "build"), *more])
 
 
-def test_it_builds_migrates_deploys_and_looks_in_that_order(run, happened, tmp_path, env):
+def test_it_builds_migrates_deploys_and_looks_in_that_order(run, happened, tmp_path, env, capsys):
     assert run() == 0
 
     assert happened() == [
+        "bucket https://my-videos.nyc3.digitaloceanspaces.com/",
         "build",
         "migrate",
         f"serverless deploy {tmp_path}/build/digitalocean --env {env}",
         "serverless functions get history/generations --url",
         "smoke ['https://host.example/api/v1/web/fn-x']",
     ]
+    assert "deployed, and it works: https://host.example/api/v1/web/fn-x\n" in capsys.readouterr().out
+
+
+def test_an_older_version_is_gone_back_to_without_its_migrations(run, happened):
+    """It lacks the newer ones, and whoever migrates refuses a database that has them."""
+    assert run("--no-migrate") == 0
+
+    assert "migrate" not in happened()
+    assert "build" in happened()
+
+
+def test_a_bucket_that_cannot_be_used_is_said_before_anything_is_done(run, happened, monkeypatch, capsys):
+    def refuse(_: ObjectStore) -> None:
+        raise SceneFailure("storage_failed", "DO_SPACES_BUCKET: there is no such bucket")
+
+    monkeypatch.setattr(ObjectStore, "check", refuse)
+
+    assert run() == 1
+
+    assert "DO_SPACES_BUCKET: there is no such bucket" in capsys.readouterr().err
+    assert happened() == []
+
+
+def test_that_nobody_watches_is_said(run, happened, change, capsys):
+    change(HEALTH_TOKEN="none")
+
+    assert run() == 0
+
+    assert "nobody looked whether the work gets done" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("DATABASE_URL", "none"),
+        ("DATABASE_URL", "mysql://x"),
+        ("HISTORY_ACCESS", "jwt"),
+        ("HEALTH_TOKEN", "short"),
+        ("DO_SPACES_BUCKET", "Videos"),
+        ("SORA_MAX_RUNNING", "many"),
+        ("HISTORY_OWNER_ID", "me"),
+        ("HISTORY_CORS_ORIGINS", "*"),
+    ],
+)
+def test_a_setting_that_no_function_would_take_is_named_and_nothing_is_done(
+    run, happened, change, setting, value, capsys
+):
+    change(**{setting: value})
+
+    assert run("--dry-run") == 1
+
+    named = {"HISTORY_ACCESS": "HISTORY_JWT_SECRET"}.get(setting, setting)
+    assert named in capsys.readouterr().err
+    assert happened() == []
+
+
+def test_the_environment_is_as_before(run, happened, monkeypatch):
+    monkeypatch.setenv("DO_SPACES_BUCKET", "another")
+
+    assert run() == 0
+
+    assert (os.environ["DO_SPACES_BUCKET"], os.environ.get("OPENAI_API_KEY")) == ("another", None)
 
 
 def test_what_does_not_work_is_followed_by_the_build_before(run, happened, tmp_path, monkeypatch, capsys):
@@ -136,8 +228,8 @@ def test_the_first_that_fails_says_that_there_is_nothing_to_go_back_to(run, happ
 
 
 @pytest.mark.parametrize("missing", ["OPENAI_API_KEY", "MIGRATE_DATABASE_URL", "SORA_MAX_RUNNING"])
-def test_a_missing_setting_is_named_and_nothing_is_done(run, env, happened, missing, capsys):
-    env.write_text(env.read_text().replace(f"{missing}={SECRET}", f"{missing}="))
+def test_a_missing_setting_is_named_and_nothing_is_done(run, change, happened, missing, capsys):
+    change(**{missing: ""})
 
     assert run() == 1
 

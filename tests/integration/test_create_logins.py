@@ -59,6 +59,18 @@ def test_a_login_carries_the_settings_that_a_pooler_does_not(blank, postgres, lo
     assert shown == LOGIN_SETTINGS
 
 
+def test_the_rights_are_in_the_database_that_the_tables_will_be_in(blank, urls, monkeypatch, capsys):
+    """A managed database's own URL names another than the one made for this."""
+    admin = blank.admin.rpartition("/")[0] + "/postgres"
+    monkeypatch.setenv("ADMIN_DATABASE_URL", admin)
+    monkeypatch.setenv("MIGRATE_DATABASE_URL", blank.migrate)
+
+    assert command.main() == 1
+
+    said = capsys.readouterr().err
+    assert "ADMIN_DATABASE_URL names the database postgres, MIGRATE_DATABASE_URL " in said
+
+
 @pytest.mark.parametrize("right", ["superuser", "bypassrls"])
 def test_a_login_that_row_level_security_does_not_bind_is_refused(blank, login: str, right: str):
     """It may have been made by hand, before."""
@@ -98,7 +110,7 @@ def test_the_command_takes_names_and_passwords_from_the_urls(blank, enter, capsy
     [
         ("ADMIN_DATABASE_URL", "", "is not set"),
         ("ADMIN_DATABASE_URL", f"password={SECRET} nonsense", "postgresql://login:password@host/name"),
-        ("ADMIN_DATABASE_URL", f"postgresql://admin:{SECRET}@127.0.0.1:1/name", "refused"),
+        ("ADMIN_DATABASE_URL", f"postgresql://admin:{SECRET}@127.0.0.1:1/NAME", "refused"),
         ("DATABASE_URL", "", "is not set"),
         ("DATABASE_URL", f"postgresql://someone:{SECRET}@host/name", "history_api"),
         ("WORKER_DATABASE_URL", "postgresql://history_worker@host/name", "history_worker"),
@@ -106,9 +118,9 @@ def test_the_command_takes_names_and_passwords_from_the_urls(blank, enter, capsy
     ],
 )
 def test_a_wrong_setting_is_one_line_that_names_it_and_never_the_password(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], setting: str, value: str, said: str
+    blank, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], setting: str, value: str, said: str
 ):
-    monkeypatch.setenv(setting, value)
+    monkeypatch.setenv(setting, value.replace("NAME", blank.migrate.rpartition("/")[2]))
 
     assert command.main() == 1
 
