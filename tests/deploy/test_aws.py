@@ -20,7 +20,7 @@ from standardwebhooks import Webhook
 from scripts.local.host.project import ROOT
 from scripts.local.stack import Options, stack
 from scripts.template import MOST_REFERENCES, SCHEDULES, SECRETS, template
-from tests.deploy.conftest import Build, forget_the_environment
+from tests.deploy.conftest import Build, failing_total, forget_the_environment
 from tests.deploy.lambda_runtime import Lambda, can_isolate, unpack
 
 PATIENCE_SECONDS = 60
@@ -288,6 +288,37 @@ def test_nothing_can_be_written_but_below_tmp(place: Path):
     (place / "image/writing.py").write_text(WRITING)
     with Lambda(place, "writing.main", {}) as one:
         assert one({}) == ["/tmp"]  # noqa: S108
+
+
+def test_what_nobody_thought_of_is_500_and_the_log_says_what(function, place: Path, settings):
+    with failing_total(settings["MIGRATE_DATABASE_URL"]) as said:
+        answer = function("ListGenerations")(http("GET", "/api/history/generations"))
+
+    told = json.loads(answer["body"])
+    assert (answer["statusCode"], told["code"]) == (500, "internal")
+    assert said not in answer["body"]
+    logged = (place / "log").read_text()
+    assert said in logged
+    assert told["request_id"] in logged
+
+
+def test_an_answer_stays_within_a_megabyte(function):
+    source = {"source_video_url": "https://video.example/large", "source_video_type": "url"}
+    body = {**source, "variant_types": ["soft", "medium"]}
+    made = json.loads(function("CreateGeneration")(http("POST", "/api/history/generations", body))["body"])[
+        "generation_id"
+    ]
+    variants = function("ListVariants")(http("GET", f"/api/history/generations/{made}/variants"))
+    for variant in json.loads(variants["body"])["variants"]:
+        prompts = {"prompts": [f"{n}" + "x" * 17_000 for n in range(50)]}
+        added = function("CreateScenes")(http("POST", f"/api/history/variants/{variant['id']}/scenes", prompts))
+        assert added["statusCode"] == 201, added
+
+    answer = function("GetGeneration")(http("GET", f"/api/history/generations/{made}"))
+
+    assert answer["statusCode"] == 200
+    assert len(json.dumps(answer)) < 1_000_000
+    assert json.loads(answer["body"])["generation"]["prompts_omitted"] is True
 
 
 @pytest.mark.parametrize("event", [{}, {"version": "2.0"}, {"rawPath": 5, "requestContext": {}}])

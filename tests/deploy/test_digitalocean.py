@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-import psycopg
 import pytest
 import requests
 from standardwebhooks import Webhook
 
-from tests.deploy.conftest import Deployed
+from tests.deploy.conftest import Deployed, failing_total
 
 PATIENCE_SECONDS = 90
 
@@ -162,18 +161,8 @@ def test_a_missing_setting_is_503_and_named(deployed: Deployed, function: str, s
 
 @pytest.fixture
 def failing(deployed: Deployed) -> Iterator[str]:
-    """What the database says that fails for a reason nobody thought of; a list asks it for its total."""
-    said = "the disk is on fire"
-    with psycopg.connect(deployed.stack.environment["MIGRATE_DATABASE_URL"], autocommit=True) as connection:
-        [kept] = connection.execute("select pg_get_functiondef('count_generations(text[])'::regprocedure)").fetchone()
-        head = kept[: kept.index("LANGUAGE")]
-        connection.execute(
-            f"{head} language plpgsql as $$ begin raise exception '{said}' using errcode = 'XX000'; end $$"
-        )
-        try:
-            yield said
-        finally:
-            connection.execute(kept)
+    with failing_total(deployed.stack.environment["MIGRATE_DATABASE_URL"]) as said:
+        yield said
 
 
 def test_what_nobody_thought_of_is_500_and_the_log_says_what(deployed: Deployed, failing: str):
