@@ -14,6 +14,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
@@ -39,8 +40,8 @@ UNUSED: Final = ("cffi/", "pycparser/", "bin/", "aws_lambda_powertools/event_han
 VERIFIES_TOKENS: Final = ("cryptography", "_cffi_backend")
 TAKES_TOKENS: Final = "history"
 #: The functions that move bytes; of these the poller alone looks into them.
-MOVES_BYTES: Final = frozenset({("sora", "poller"), ("ops", "purge")})
-LOOKS_INTO_THEM: Final = ("sora", "poller")
+MOVES_BYTES: Final = frozenset({"sora/poller", "ops/purge"})
+LOOKS_INTO_THEM: Final = "sora/poller"
 FFMPEG: Final = "imageio_ffmpeg"
 #: Zipped, in millions of bytes: the platform takes 48, perhaps counted as base64.
 BUDGET_MB, POLLERS_BUDGET_MB = 16, 36
@@ -59,24 +60,18 @@ Files = dict[str, Path]
 
 @dataclass(frozen=True)
 class Built:
-    """One function's zip; sizes in bytes, memory is what project.yml gives it, in MB."""
+    """One function's zip by package/name; sizes in bytes, memory is what project.yml gives it, in MB."""
 
-    package: str
-    function: str
+    name: str
     path: Path
     zipped: int
     unzipped: int
     memory: int
 
     @property
-    def name(self) -> str:
-        """As in a URL."""
-        return f"{self.package}/{self.function}"
-
-    @property
     def budget(self) -> int:
         """The most millions of bytes that the zip may have."""
-        return POLLERS_BUDGET_MB if (self.package, self.function) == LOOKS_INTO_THEM else BUDGET_MB
+        return POLLERS_BUDGET_MB if self.name == LOOKS_INTO_THEM else BUDGET_MB
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -122,30 +117,31 @@ def build(into: Path) -> list[Built]:
     layers = {"data": {**_layer("data", staging), **ours}, "media": _layer("media", staging)}
     (into / "digitalocean").mkdir(parents=True)
     (into / "digitalocean" / "project.yml").write_text(project_yml(), "utf-8")
-    made = [
-        _zip_function(into / "digitalocean" / "packages", function, layers, functions, staging)
-        for function in _functions()
-    ]
-    for name, files in layers.items():
-        _zip(into / "aws" / "layers" / f"{name}.zip", {f"python/{path}": file for path, file in files.items()})
-    _zip(into / "aws" / "functions.zip", functions)
+    paths = {name: into / "digitalocean/packages" / f"{name}.zip" for name in _functions()}
+    archives = {path: _function(name, layers, functions, staging) for name, path in paths.items()}
+    for layer, files in layers.items():
+        archives[into / "aws/layers" / f"{layer}.zip"] = {f"python/{path}": file for path, file in files.items()}
+    archives[into / "aws/functions.zip"] = functions
+    # Nearly all of a build is deflating, which Python's threads do side by side.
+    with ThreadPoolExecutor() as pool:
+        unzipped = dict(zip(archives, pool.map(_zip, archives, archives.values()), strict=True))
     _write_manifest(into, {**layers, "functions": functions})
-    return made
+    return [
+        Built(name, path, path.stat().st_size, unzipped[path], limits["memory"])
+        for (name, limits), path in zip(_functions().items(), paths.values(), strict=True)
+    ]
 
 
-def _zip_function(
-    packages: Path, function: Mapping[str, Any], layers: Mapping[str, Files], functions: Files, staging: Path
-) -> Built:
-    package, name = function["package"], function["name"]
+def _function(name: str, layers: Mapping[str, Files], functions: Files, staging: Path) -> Files:
+    """What is in a function's zip on DigitalOcean."""
+    package, function = name.split("/")
     files = {path: file for path, file in layers["data"].items() if _needs(package, path)}
     files |= {path: file for path, file in functions.items() if path.startswith(f"{package}/")}
-    files["__main__.py"] = _main(staging, package, name)
-    if (package, name) in MOVES_BYTES:
-        looks = (package, name) == LOOKS_INTO_THEM
+    files["__main__.py"] = _main(staging, package, function)
+    if name in MOVES_BYTES:
+        looks = name == LOOKS_INTO_THEM
         files |= {path: file for path, file in layers["media"].items() if looks or not path.startswith(FFMPEG)}
-    path = packages / package / f"{name}.zip"
-    unzipped = _zip(path, files)
-    return Built(package, name, path, path.stat().st_size, unzipped, function["limits"]["memory"])
+    return files
 
 
 def _needs(package: str, path: str) -> bool:
@@ -158,11 +154,14 @@ def project_yml() -> str:
     return "".join(line for line in lines if not line.lstrip().startswith("#"))
 
 
-def _functions() -> Iterator[Mapping[str, Any]]:
+def _functions() -> dict[str, Mapping[str, int]]:
+    """The limits of each function by package/name."""
     project = cast("dict[str, Any]", yaml.safe_load(project_yml()))
-    for package in project["packages"]:
-        for function in package["functions"]:
-            yield {**function, "package": package["name"]}
+    return {
+        f"{package['name']}/{function['name']}": function["limits"]
+        for package in project["packages"]
+        for function in package["functions"]
+    }
 
 
 # ---------------------------------------------------------------- files
@@ -206,7 +205,7 @@ def _ours(staging: Path) -> tuple[Files, Files]:
     folders = [staging / "ours", staging / "functions"]
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "shared/generation_history", folders[0] / "generation_history", ignore=ignored)
-    for package in sorted({function["package"] for function in _functions()}):
+    for package in sorted({name.partition("/")[0] for name in _functions()}):
         shutil.copytree(ROOT / "functions" / package, folders[1] / package, ignore=ignored)
     ours, functions = (_compiled(folder) for folder in folders)
     return ours, functions

@@ -39,7 +39,7 @@ def run(_: argparse.Namespace) -> int:
     """Prints the ratio; 1 if it is over its limit."""
     with tempfile.TemporaryDirectory() as temporary:
         built = build(Path(temporary) / "build")
-        zipped = next(each.path for each in built if (each.package, each.function) == ("history", "generations"))
+        zipped = next(each.path for each in built if each.name == "history/generations")
         folder = Path(temporary) / "unpacked"
         with zipfile.ZipFile(zipped) as archive:
             archive.extractall(folder)
