@@ -113,11 +113,12 @@ def build(into: Path) -> list[Built]:
     staging = into / "staging"
     for folder in (into / "digitalocean", into / "aws", staging):
         shutil.rmtree(folder, ignore_errors=True)
-    ours, functions = _ours(staging)
+    limits = _limits()
+    ours, functions = _ours(staging, sorted({name.partition("/")[0] for name in limits}))
     layers = {"data": {**_layer("data", staging), **ours}, "media": _layer("media", staging)}
     (into / "digitalocean").mkdir(parents=True)
     (into / "digitalocean" / "project.yml").write_text(project_yml(), "utf-8")
-    paths = {name: into / "digitalocean/packages" / f"{name}.zip" for name in _functions()}
+    paths = {name: into / "digitalocean/packages" / f"{name}.zip" for name in limits}
     archives = {path: _function(name, layers, functions, staging) for name, path in paths.items()}
     for layer, files in layers.items():
         archives[into / "aws/layers" / f"{layer}.zip"] = {f"python/{path}": file for path, file in files.items()}
@@ -127,8 +128,7 @@ def build(into: Path) -> list[Built]:
         unzipped = dict(zip(archives, pool.map(_zip, archives, archives.values()), strict=True))
     _write_manifest(into, {**layers, "functions": functions})
     return [
-        Built(name, path, path.stat().st_size, unzipped[path], limits["memory"])
-        for (name, limits), path in zip(_functions().items(), paths.values(), strict=True)
+        Built(name, path, path.stat().st_size, unzipped[path], limits[name]["memory"]) for name, path in paths.items()
     ]
 
 
@@ -154,7 +154,7 @@ def project_yml() -> str:
     return "".join(line for line in lines if not line.lstrip().startswith("#"))
 
 
-def _functions() -> dict[str, Mapping[str, int]]:
+def _limits() -> dict[str, Mapping[str, int]]:
     """The limits of each function by package/name."""
     project = cast("dict[str, Any]", yaml.safe_load(project_yml()))
     return {
@@ -200,12 +200,12 @@ def packed(binary: Path, kept: Path = PACKED) -> Path:
     return path
 
 
-def _ours(staging: Path) -> tuple[Files, Files]:
+def _ours(staging: Path, packages: Sequence[str]) -> tuple[Files, Files]:
     """The package, which is in the data layer, and the functions' modules, as they are imported."""
     folders = [staging / "ours", staging / "functions"]
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "shared/generation_history", folders[0] / "generation_history", ignore=ignored)
-    for package in sorted({name.partition("/")[0] for name in _functions()}):
+    for package in packages:
         shutil.copytree(ROOT / "functions" / package, folders[1] / package, ignore=ignored)
     ours, functions = (_compiled(folder) for folder in folders)
     return ours, functions

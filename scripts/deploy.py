@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (DeployError, migrate.MigrationError) as error:
         print(f"scripts/deploy: {error}", file=sys.stderr)
         return 1
-    if settings["HEALTH_TOKEN"] == "none":  # noqa: S105 - the absence of one
+    if settings["HEALTH_TOKEN"] == checks.UNSET:
         print("deployed; nobody looked whether the work gets done, for want of a HEALTH_TOKEN:", url)
     else:
         print("deployed, and it works:", url)
@@ -113,7 +113,7 @@ def _check_each(settings: Mapping[str, str]) -> None:
         "OPENAI_WEBHOOK_SECRET": checks.webhook_secrets,
     }
     try:
-        for check in (*needed, *(check for name, check in optional.items() if settings[name] != "none")):
+        for check in (*needed, *(check for name, check in optional.items() if settings[name] != checks.UNSET)):
             check()
     except HistoryError as error:
         raise DeployError(str(error)) from None

@@ -8,10 +8,10 @@ make_venv() {
         # Debian and Ubuntu keep venv in a package of its own.
         rm -rf .venv
         if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-            apt-get update -qq && apt-get install -qq -y python3-venv >/dev/null
+            apt-get update -qq && apt-get install -qq -y "$1-venv" >/dev/null
         fi
         "$1" -m venv .venv || {
-            echo "Python's venv module is missing: install the package python3-venv." >&2
+            echo "Python's venv module is missing: install the package $1-venv." >&2
             return 1
         }
     fi

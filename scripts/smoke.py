@@ -12,6 +12,8 @@ from typing import Any, Final, cast
 
 import requests
 
+from generation_history.settings import UNSET
+
 TIMEOUT_S: Final = 35
 #: A new installation is healthy once its poller and its purge have run.
 HEALTHY_WITHIN_S: Final = 120.0
@@ -26,19 +28,19 @@ class Smoke:
     def __init__(self, url: str, *, patience: float) -> None:
         self.url = url.rstrip("/")
         self._patience = patience
-        self._token = os.environ.get("SMOKE_TOKEN") or "none"
-        self._health = os.environ.get("HEALTH_TOKEN") or "none"
+        self._token = os.environ.get("SMOKE_TOKEN") or UNSET
+        self._health = os.environ.get("HEALTH_TOKEN") or UNSET
         self._is_open = os.environ.get("HISTORY_ACCESS") == "single-owner"
 
     def checks(self) -> Iterator[tuple[str, Check]]:
         """Each check's name, and what returns why it failed, or None."""
-        if self._health == "none":
+        if self._health == UNSET:
             yield "health: skipped, there is no HEALTH_TOKEN", lambda: None
         else:
             yield "health says that the work gets done", self.is_healthy
             yield "health is closed without its token", lambda: self._closed("/ops/health")
         yield "the history is closed without a token", self.is_closed
-        if self._token == "none" and not self._is_open:  # noqa: S105 - the absence of one
+        if self._token == UNSET and not self._is_open:
             yield "the history to its owner: skipped, there is no SMOKE_TOKEN", lambda: None
         else:
             yield "the history opens to its owner", self.opens
@@ -73,11 +75,11 @@ class Smoke:
         return f"it is told that {leave} may" if leave else None
 
     def _closed(self, path: str) -> str | None:
-        status = self._get(path, "none").status_code
+        status = self._get(path, UNSET).status_code
         return None if status == requests.codes.unauthorized else f"it answers {status} instead of 401"
 
     def _get(self, path: str, token: str) -> requests.Response:
-        headers = {} if token == "none" else {"Authorization": f"Bearer {token}"}  # noqa: S105
+        headers = {} if token == UNSET else {"Authorization": f"Bearer {token}"}
         return requests.get(f"{self.url}{path}", headers=headers, timeout=TIMEOUT_S)
 
 

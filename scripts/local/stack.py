@@ -95,7 +95,7 @@ def stack(options: Options) -> Generator[Stack]:
     with ExitStack() as closing:
         closing.enter_context(_sole_use(options.folder))
         kept = _Kept(options.folder)
-        environment = dict.fromkeys(UNUSED, "none") | DEFAULTS | kept.settings()
+        environment = dict.fromkeys(UNUSED, settings.UNSET) | DEFAULTS | kept.settings()
         environment |= {
             name: value for name, value in os.environ.items() if value and (name in environment or _is_ours(name))
         }

@@ -1,14 +1,13 @@
 """The only reader of the environment.
 
 Each function here reads what one part of the system needs and raises NotConfigured, naming the setting, where it is
-missing or cannot be right. docs/operations.md explains every setting. "none" stands for unset, because
-DigitalOcean's deployer refuses empty variables.
+missing or cannot be right. docs/operations.md explains every setting.
 """
 
 import os
 import re
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Final, Literal, get_args
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -18,9 +17,13 @@ from generation_history.ids import as_uuid
 Access = Literal["jwt", "api-key", "single-owner"]
 
 
+#: Stands for a setting that is not set, because DigitalOcean's deployer refuses empty variables.
+UNSET: Final = "none"
+
+
 def _optional(name: str) -> str | None:
     value = os.environ.get(name, "").strip()
-    return None if value in {"", "none"} else value
+    return None if value in {"", UNSET} else value
 
 
 def _required(name: str, why: str) -> str:

@@ -30,15 +30,13 @@ def from_json(text: str | bytes) -> Any:
 
 def carried_bytes(body: str) -> int:
     """How long a body of JSON is where the platform counts it: as a string within JSON."""
+    size = len(body) if body.isascii() else len(body.encode(errors="replace"))
     # Whatever else a string of JSON escapes is escaped in the body already. Most bodies have no backslash at all.
-    return _bytes(body) + body.count('"') + (body.count("\\") if "\\" in body else 0) + 2
+    return size + body.count('"') + (body.count("\\") if "\\" in body else 0) + 2
 
 
 def fits(body: str, most: int = MAX_BODY_BYTES - AROUND_BYTES) -> bool:
     """Whether a body of JSON is carried in at most so many bytes; what is in doubt is counted."""
-    # No byte of it becomes more than two.
-    return 2 * _bytes(body) + 2 <= most or carried_bytes(body) <= most
-
-
-def _bytes(body: str) -> int:
-    return len(body) if body.isascii() else len(body.encode(errors="replace"))
+    # No character becomes more than this.
+    longest = 2 if body.isascii() else 4
+    return longest * len(body) + 2 <= most or carried_bytes(body) <= most

@@ -19,7 +19,7 @@ from standardwebhooks import Webhook
 
 from scripts.local.host.project import ROOT
 from scripts.local.stack import Options, stack
-from scripts.template import MOST_REFERENCES, SCHEDULES, SECRETS, template
+from scripts.template import MOST_REFERENCES, POLLERS, SCHEDULES, SECRETS, template
 from tests.deploy.conftest import Build, failing_total, forget_the_environment
 from tests.deploy.lambda_runtime import Lambda, can_isolate, unpack
 
@@ -132,6 +132,11 @@ def test_a_default_of_the_template_is_no_secret_and_no_sketch():
     assert not {one["Description"] for one in parameters.values()} & SECRETS
     assert "Default" not in parameters["SoraBaseUrl"]
     assert parameters["SoraSubmitting"]["Default"] == "on"
+
+
+def test_how_many_pollers_there_are_at_once_is_a_parameter(translated):
+    assert translated["Resources"]["Poller"]["Properties"]["ReservedConcurrentExecutions"] == {"Ref": "Pollers"}
+    assert translated["Parameters"]["Pollers"]["Default"] == POLLERS
 
 
 def test_the_schedules_are_those_of_project_yml(translated):
@@ -305,9 +310,8 @@ def test_what_nobody_thought_of_is_500_and_the_log_says_what(function, place: Pa
 def test_an_answer_stays_within_a_megabyte(function):
     source = {"source_video_url": "https://video.example/large", "source_video_type": "url"}
     body = {**source, "variant_types": ["soft", "medium"]}
-    made = json.loads(function("CreateGeneration")(http("POST", "/api/history/generations", body))["body"])[
-        "generation_id"
-    ]
+    created = function("CreateGeneration")(http("POST", "/api/history/generations", body))
+    made = json.loads(created["body"])["generation_id"]
     variants = function("ListVariants")(http("GET", f"/api/history/generations/{made}/variants"))
     for variant in json.loads(variants["body"])["variants"]:
         prompts = {"prompts": [f"{n}" + "x" * 17_000 for n in range(50)]}

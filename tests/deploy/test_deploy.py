@@ -2,9 +2,10 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -69,31 +70,25 @@ def happened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], li
     return lambda: [line.strip() for line in log.read_text().splitlines()] if log.exists() else []
 
 
+def changed(text: str, others: Mapping[str, str]) -> str:
+    for name, value in others.items():
+        text, found = re.subn(rf"^{name}=.*$", f"{name}={value}", text, flags=re.MULTILINE)
+        assert found == 1, name
+    return text
+
+
 @pytest.fixture
 def env(tmp_path: Path) -> Path:
     """The example, filled in."""
     path = tmp_path / "settings"
-    lines = (deploy.ROOT / ".env.example").read_text().splitlines()
-    names = [line.partition("=")[0] for line in lines]
-    filled = [
-        f"{name}={FILLED_IN[name]}" if name in FILLED_IN else line for name, line in zip(names, lines, strict=True)
-    ]
-    path.write_text("\n".join(filled))
+    path.write_text(changed((deploy.ROOT / ".env.example").read_text(), FILLED_IN))
     return path
 
 
 @pytest.fixture
 def change(env: Path) -> Callable[..., None]:
     """Settings of the file are others."""
-
-    def to(**changed: str) -> None:
-        lines = env.read_text().splitlines()
-        names = [line.partition("=")[0] for line in lines]
-        env.write_text(
-            "\n".join(f"{n}={changed[n]}" if n in changed else line for n, line in zip(names, lines, strict=True))
-        )
-
-    return to
+    return lambda **others: env.write_text(changed(env.read_text(), others))
 
 
 @pytest.fixture
