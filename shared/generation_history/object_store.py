@@ -1,24 +1,33 @@
 """ObjectStore: the Spaces bucket (any S3-compatible one): put, delete, signed URLs."""
 
+import base64
 import hashlib
 import hmac
 import re
-import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Final, cast
-from urllib.parse import quote, urlsplit
+from typing import Any, Final, TypeVar
+from urllib.parse import quote, unquote, urlsplit
 
+from generation_history import etags
 from generation_history.errors import SceneFailure, StoreRefused
+from generation_history.s3_client import OtherAnswer, S3Client
 from generation_history.settings import SpacesSettings
+from generation_history.time_limit import within
 
 CONNECT_SECONDS = 5
 READ_SECONDS = 60
 ATTEMPTS = 3
+#: Of what is written and read before something is paid for: whoever waits can do it again.
+SMALL_CONNECT_SECONDS = 3
+SMALL_READ_SECONDS = 5
+SMALL_ATTEMPTS = 2
+#: As a whole, with the tries and what proves it.
+SMALL_SECONDS = 20
 #: Signing times are rounded down to this, so that a link stays the same for a while and browsers cache what it shows.
 SIGNING_WINDOW_SECONDS = 1800
 #: A link therefore holds for at least half of this.
@@ -30,13 +39,9 @@ CACHE_CONTROL = "private, max-age=31536000, immutable"
 
 #: What follows the generation in the key of a scene's object, in a URL.
 _SCENE_KEY: Final = re.compile(r"(?:soft|medium|aggressive|ultra)/scene_[0-9._a-z]+(?=[?#]|\Z)")
-#: What a refusal of the store says about our settings.
-_BLAME: Final = {
-    "NoSuchBucket": "DO_SPACES_BUCKET: there is no such bucket",
-    "InvalidAccessKeyId": "DO_SPACES_ACCESS_KEY was refused",
-    "SignatureDoesNotMatch": "DO_SPACES_SECRET_KEY was refused",
-    "AccessDenied": "DO_SPACES_ACCESS_KEY and DO_SPACES_SECRET_KEY may not use this bucket",
-}
+#: An operation of S3Client.call.
+Call = Callable[..., Any]
+_Result = TypeVar("_Result")
 
 
 class ObjectStore:
@@ -48,19 +53,55 @@ class ObjectStore:
     def __init__(self, settings: SpacesSettings) -> None:
         self._settings = settings
         self._window: SigningWindow | None = None
-        self._client: Any = None  # boto3's clients have no type
-        self._lock = threading.Lock()
 
     def put(self, key: str, path: Path, *, content_type: str) -> str:
-        """The plain URL of the object, which holds the file's bytes now.
+        """The plain URL of the object, which provably holds the file's bytes now.
 
         One PUT, so the object appears whole or not at all, and nothing unfinished stays behind.
         """
         with path.open("rb") as body:
-            self._call(
-                "put_object", Key=key, Body=body, ContentType=content_type, CacheControl=CACHE_CONTROL, ACL="private"
-            )
+            md5 = hashlib.file_digest(body, "md5").digest()
+            size = body.tell()
+            body.seek(0)
+            self._put(self._call, key, body, size, md5, content_type)
         return self.url(key)
+
+    def put_bytes(self, key: str, body: bytes, *, content_type: str) -> None:
+        """Guarantees within SMALL_SECONDS that the object provably holds these few bytes; else a SceneFailure."""
+        md5 = hashlib.md5(body, usedforsecurity=False).digest()
+        call = self._small_client.call
+        self._in_time(lambda: self._put(call, key, body, len(body), md5, content_type))
+
+    def _put(self, call: Call, key: str, body: Any, size: int, md5: bytes, content_type: str) -> None:
+        # No ACL: buckets are private by default, and many stores refuse a PUT that names any.
+        headers = {"ContentType": content_type, "CacheControl": CACHE_CONTROL}
+        # The store compares it with what reached it.
+        headers["ContentMD5"] = base64.b64encode(md5).decode()
+        answer = call("put_object", Key=key, Body=body, **headers)
+        if not etags.proves(answer, md5.hex()):
+            with _not_refused():
+                self._look(call, key, size, answer)
+                if etags.denies(answer, md5.hex()) and self._md5(call, key) != md5:
+                    raise self._failure(f"holds other bytes than were put as {key}")
+
+    def _look(self, call: Call, key: str, size: int, answer: Any) -> None:
+        """Returns where the store lists an object of this size; for answers whose ETag says nothing."""
+        try:
+            found = self._find(call, key)
+        except OtherAnswer as other:
+            # An ETag of a kind of its own, and XML at least: a store, though it does not list as others do.
+            if other.of_a_store and etags.plain(answer.get("ETag")) and not _has_body(answer):
+                return
+            raise
+        if found is None or found["Size"] != size:
+            raise self._failure(f"does not hold all of {key}, though it said so")
+
+    def _md5(self, call: Call, key: str) -> bytes:
+        md5 = hashlib.md5(usedforsecurity=False)
+        with self._read(call, key) as (_, pieces):
+            for piece in pieces:
+                md5.update(piece)
+        return md5.digest()
 
     def get(self, key: str, path: Path) -> bool:
         """Whether there is an object of this key; its bytes are a new file at path then."""
@@ -74,29 +115,74 @@ class ObjectStore:
             raise
         return True
 
-    @contextmanager
-    def read(self, key: str) -> Generator[tuple[int, Iterator[bytes]]]:
-        """The size of an object and its bytes, a piece at a time; FileNotFoundError where there is none."""
-        found = self._call("get_object", Key=key)
-        with closing(found["Body"]) as body:
-            yield found["ContentLength"], self._pieces(body)
+    def get_bytes(self, key: str, *, most_bytes: int) -> bytes | None:
+        """The bytes of a small object within SMALL_SECONDS, None where the store itself says that there is none.
 
-    def _pieces(self, body: Any) -> Iterator[bytes]:
-        # Late, as in _blaming.
+        SceneFailure for whatever else there may be: no answer, another server's, more bytes than that.
+        """
+
+        def get() -> bytes | None:
+            read = bytearray()
+            try:
+                with self._read(self._small_client.call, key) as (_, pieces):
+                    for piece in pieces:
+                        read.extend(piece)
+                        if len(read) > most_bytes:
+                            raise self._failure(f"has more than {most_bytes} bytes as {key}")
+            except FileNotFoundError:
+                return None
+            return bytes(read)
+
+        return self._in_time(get)
+
+    def read(self, key: str) -> AbstractContextManager[tuple[int, Iterator[bytes]]]:
+        """The size of an object and its bytes, a piece at a time; FileNotFoundError where there is none."""
+        return self._read(self._call, key)
+
+    @contextmanager
+    def _read(self, call: Call, key: str) -> Generator[tuple[int, Iterator[bytes]]]:
+        found = call("get_object", Key=key)
+        with closing(found["Body"]) as body:
+            size = found.get("ContentLength")
+            if size is None:
+                listed = self._find(call, key)
+                size = listed["Size"] if listed else 0
+            yield size, self._pieces(body, size)
+
+    def _pieces(self, body: Any, size: int) -> Iterator[bytes]:
+        # Late, as boto3.
         from botocore.exceptions import BotoCoreError  # noqa: PLC0415
         from urllib3.exceptions import HTTPError  # noqa: PLC0415
 
+        read = 0
         try:
             while piece := body.read(PIECE_BYTES):
+                read += len(piece)
                 yield piece
         except (BotoCoreError, HTTPError, OSError) as error:
-            why = f"{self._settings.endpoint} broke off: {type(error).__name__}"
-            raise SceneFailure("storage_failed", f"DO_SPACES_ENDPOINT: {why}") from None
+            raise self._failure(f"broke off: {type(error).__name__}") from None
+        if read != size:
+            raise self._failure(f"broke off after {read} of {size} bytes")
 
     def size(self, key: str) -> int | None:
         """The bytes of the object of this key, None where there is none."""
-        found = self._call("list_objects_v2", Prefix=key, MaxKeys=1).get("Contents", [])
-        return found[0]["Size"] if found and found[0]["Key"] == key else None
+        found = self._find(self._call, key)
+        return found["Size"] if found else None
+
+    def _find(self, call: Call, key: str) -> Any:
+        """The object of this key, as a list names it; None where there is none."""
+        found = self._page(call, key, MaxKeys=1).get("Contents", [])
+        return found[0] if found and found[0]["Key"] == key else None
+
+    def _page(self, call: Call, prefix: str, **asked: object) -> Any:
+        """A page of the list of what starts with the prefix, and of nothing else: what is listed may be deleted."""
+        page = call("list_objects_v2", Prefix=prefix, **asked)
+        keys = [found["Key"] for found in page.get("Contents", [])]
+        if "IsTruncated" not in page or page.get("KeyCount", 0) > len(keys):
+            raise self._failure("broke off a list of objects")
+        if unquote(page.get("Prefix", prefix)) != unquote(prefix) or not all(key.startswith(prefix) for key in keys):
+            raise self._failure(f"listed other objects than those under {prefix}")
+        return page
 
     def delete(self, key: str) -> None:
         """Guarantees that there is no object of this key."""
@@ -106,15 +192,14 @@ class ObjectStore:
         """Every key that starts with the prefix, and when its object was written last."""
         after: dict[str, str] = {}
         while True:
-            page = self._call("list_objects_v2", Prefix=prefix, **after)
-            if "IsTruncated" not in page:
-                # botocore takes an answer that broke off within its head for one without anything in it.
-                why = f"{self._settings.endpoint} broke off a list of objects"
-                raise SceneFailure("storage_failed", f"DO_SPACES_ENDPOINT: {why}")
+            page = self._page(self._call, prefix, **after)
             yield from ((found["Key"], found["LastModified"]) for found in page.get("Contents", []))
-            if not page.get("IsTruncated"):
+            if not page["IsTruncated"]:
                 return
-            after = {"ContinuationToken": page["NextContinuationToken"]}
+            token = page.get("NextContinuationToken")
+            if token is None or token == after.get("ContinuationToken"):
+                raise self._failure("does not go on with a list of objects")
+            after = {"ContinuationToken": token}
 
     def modified(self, key: str) -> datetime | None:
         """When the object of this key was written last, None where there is none."""
@@ -122,8 +207,11 @@ class ObjectStore:
 
     def begin_upload(self, key: str, *, content_type: str) -> str:
         """The id of a new upload in parts; the object appears, whole, when it is finished."""
-        headers = {"ContentType": content_type, "CacheControl": CACHE_CONTROL, "ACL": "private"}
-        return self._call("create_multipart_upload", Key=key, **headers)["UploadId"]
+        headers = {"ContentType": content_type, "CacheControl": CACHE_CONTROL}
+        begun = self._call("create_multipart_upload", Key=key, **headers)
+        if not begun.get("UploadId"):
+            raise self._failure(f"began no upload of {key}")
+        return begun["UploadId"]
 
     def upload_part(self, key: str, upload_id: str, number: int, body: bytes | bytearray) -> str:
         """The tag of an upload's part, which finish_upload asks for; numbers count from 1."""
@@ -179,58 +267,46 @@ class ObjectStore:
             window = self._window = SigningWindow(number, self._settings)
         return window
 
-    def _call(self, operation: str, **arguments: object) -> Any:
-        with self._blaming():
-            return getattr(self._s3(), operation)(Bucket=self._settings.bucket, **arguments)
-
-    @contextmanager
-    def _blaming(self) -> Generator[None]:
-        # Late: reading the record needs no boto3, whose import alone costs more than a whole read.
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
-
+    def _in_time(self, call: Callable[[], _Result]) -> _Result:
         try:
-            yield
-        except ClientError as error:
-            answer = cast("Any", error.response)
-            code = str(answer.get("Error", {}).get("Code", ""))
-            if code == "NoSuchKey":
-                raise FileNotFoundError(f"there is no such object in the bucket {self._settings.bucket}") from None
-            blamed = _BLAME.get(code, f"DO_SPACES_ENDPOINT: {self._settings.endpoint} answered {code or 'no S3 error'}")
-            said = f"{blamed} (bucket {self._settings.bucket})"
-            told = answer.get("ResponseMetadata", {})
-            # An earlier try of botocore's, without an answer, may have stored it.
-            if 400 <= told.get("HTTPStatusCode", 0) < 500 and not told.get("RetryAttempts"):  # noqa: PLR2004
-                raise StoreRefused(said) from None
-            raise SceneFailure("storage_failed", said) from None
-        # Where everything is redirected, botocore asks for the bucket's region again and again.
-        except (BotoCoreError, RecursionError) as error:
-            where = f"DO_SPACES_ENDPOINT or DO_SPACES_REGION: {self._settings.endpoint} cannot be used"
-            raise SceneFailure("storage_failed", f"{where}: {type(error).__name__}") from None
+            return within(SMALL_SECONDS, call)
+        except TimeoutError:
+            # What hangs on in its connections is its own.
+            self.__dict__.pop("_small_client", None)
+            raise self._failure(f"took longer than {SMALL_SECONDS} seconds") from None
 
-    def _s3(self) -> Any:
-        with self._lock:
-            if self._client is None:
-                from boto3.session import Session  # noqa: PLC0415
-                from botocore.config import Config  # noqa: PLC0415
+    def _failure(self, what: str) -> SceneFailure:
+        return SceneFailure("storage_failed", f"DO_SPACES_ENDPOINT: {self._settings.endpoint} {what}")
 
-                self._client = cast("Any", Session()).client(
-                    "s3",
-                    region_name=self._settings.region,
-                    endpoint_url=self._settings.endpoint,
-                    aws_access_key_id=self._settings.access_key,
-                    aws_secret_access_key=self._settings.secret_key,
-                    config=Config(
-                        signature_version="s3v4",
-                        connect_timeout=CONNECT_SECONDS,
-                        read_timeout=READ_SECONDS,
-                        retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
-                        s3={"addressing_style": "path" if self._settings.path_style else "virtual"},
-                        # Spaces and other stores do not all know the newer checksums.
-                        request_checksum_calculation="when_required",
-                        response_checksum_validation="when_required",
-                    ),
-                )
-            return self._client
+    def _call(self, operation: str, **arguments: object) -> Any:
+        return self._client.call(operation, **arguments)
+
+    @cached_property
+    def _client(self) -> S3Client:
+        return S3Client(self._settings, connect_seconds=CONNECT_SECONDS, read_seconds=READ_SECONDS, attempts=ATTEMPTS)
+
+    @cached_property
+    def _small_client(self) -> S3Client:
+        return S3Client(
+            self._settings,
+            connect_seconds=SMALL_CONNECT_SECONDS,
+            read_seconds=SMALL_READ_SECONDS,
+            attempts=SMALL_ATTEMPTS,
+        )
+
+
+@contextmanager
+def _not_refused() -> Generator[None]:
+    """What is refused in here is asked after something was stored, so that StoreRefused would be untrue."""
+    try:
+        yield
+    except StoreRefused as refusal:
+        raise SceneFailure("storage_failed", str(refusal)) from None
+
+
+def _has_body(answer: Any) -> bool:
+    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    return headers.get("content-length", "0") != "0"
 
 
 def scene_key(generation_id: object, variant_type: str, scene_number: int, *, attempt: int = 1) -> str:

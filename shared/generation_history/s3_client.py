@@ -1,0 +1,144 @@
+"""S3Client: calls of the S3 API, whose answers are an object store's own and not any server's."""
+
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any, Final, cast
+
+from generation_history.errors import SceneFailure, StoreRefused
+from generation_history.settings import SpacesSettings
+
+#: What the body of an answer is, of the operations whose answers have one. A page is none of these.
+_ROOTS: Final = {
+    "CreateMultipartUpload": "InitiateMultipartUploadResult",
+    "CompleteMultipartUpload": "CompleteMultipartUploadResult",
+    "ListObjectsV2": "ListBucketResult",
+    "ListMultipartUploads": "ListMultipartUploadsResult",
+}
+#: What a refusal of the store says about our settings.
+_BLAME: Final = {
+    "NoSuchBucket": "DO_SPACES_BUCKET: there is no such bucket",
+    "InvalidAccessKeyId": "DO_SPACES_ACCESS_KEY was refused",
+    "SignatureDoesNotMatch": "DO_SPACES_SECRET_KEY was refused",
+    "AccessDenied": "DO_SPACES_ACCESS_KEY and DO_SPACES_SECRET_KEY may not use this bucket",
+}
+_NOT_FOUND: Final = 404
+
+
+class OtherAnswer(SceneFailure):
+    """A success that is none of the operation's; of_a_store is whether it is at least XML, as all of S3's are."""
+
+    def __init__(self, message: str, *, of_a_store: bool = False) -> None:
+        super().__init__("storage_failed", message)
+        self.of_a_store = of_a_store
+
+
+class S3Client:
+    """One bucket, by operations of boto3's client; each waits so long at most for a connection and for each answer.
+
+    A failure is a SceneFailure storage_failed that names the setting to look at, a StoreRefused where the store
+    provably did nothing; FileNotFoundError where it has no such object.
+    """
+
+    def __init__(self, settings: SpacesSettings, *, connect_seconds: int, read_seconds: int, attempts: int) -> None:
+        self._settings = settings
+        self._limits = {"connect_timeout": connect_seconds, "read_timeout": read_seconds}
+        self._attempts = attempts
+        self._client: Any = None  # boto3's clients have no type
+        self._lock = threading.Lock()
+
+    def call(self, operation: str, **arguments: object) -> Any:
+        """What the store answered to an operation ("put_object"), as boto3 reads it."""
+        with self._blaming(str(arguments.get("Key", ""))):
+            return getattr(self._s3(), operation)(Bucket=self._settings.bucket, **arguments)
+
+    @contextmanager
+    def _blaming(self, key: str) -> Generator[None]:
+        # Late: reading the record needs no boto3, whose import alone costs more than a whole read.
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+        try:
+            yield
+        except ClientError as error:
+            raise self._failure(cast("Any", error.response), key) from None
+        # Where everything is redirected, botocore asks for the bucket's region again and again.
+        except (BotoCoreError, RecursionError) as error:
+            where = f"DO_SPACES_ENDPOINT or DO_SPACES_REGION: {self._settings.endpoint} cannot be used"
+            raise SceneFailure("storage_failed", f"{where}: {type(error).__name__}") from None
+
+    def _failure(self, answer: Any, key: str) -> Exception:
+        """What a refusal means. Only the store's own word that it has no such object is one: a 404 may be anyone's."""
+        error, told = answer.get("Error", {}), answer.get("ResponseMetadata", {})
+        code, status = str(error.get("Code", "")), told.get("HTTPStatusCode", 0)
+        if code == "NoSuchKey" and status == _NOT_FOUND and str(error.get("Key", key)).endswith(key):
+            return FileNotFoundError(f"there is no such object in the bucket {self._settings.bucket}")
+        blamed = _BLAME.get(code, f"DO_SPACES_ENDPOINT: {self._settings.endpoint} answered {code or 'no S3 error'}")
+        said = f"{blamed} (bucket {self._settings.bucket})"
+        # An earlier try of botocore's, without an answer, may have stored it.
+        if 400 <= status < 500 and not told.get("RetryAttempts"):  # noqa: PLR2004
+            return StoreRefused(said)
+        return SceneFailure("storage_failed", said)
+
+    def _s3(self) -> Any:
+        with self._lock:
+            if self._client is None:
+                self._client = self._new_client()
+            return self._client
+
+    def _new_client(self) -> Any:
+        from boto3.session import Session  # noqa: PLC0415
+        from botocore.config import Config  # noqa: PLC0415
+
+        client = cast("Any", Session()).client(
+            "s3",
+            region_name=self._settings.region,
+            endpoint_url=self._settings.endpoint,
+            aws_access_key_id=self._settings.access_key,
+            aws_secret_access_key=self._settings.secret_key,
+            config=Config(
+                signature_version="s3v4",
+                **self._limits,
+                retries={"total_max_attempts": self._attempts, "mode": "standard"},
+                s3={"addressing_style": "path" if self._settings.path_style else "virtual"},
+                # Spaces and other stores do not all know the newer checksums.
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+            ),
+        )
+        client.meta.events.register("before-send.s3", _ask_the_store_itself)
+        # After botocore's own, which makes a failure of a 200 whose body is an S3 error.
+        client.meta.events.register_last("before-parse.s3", _checked(self._settings.endpoint))
+        return client
+
+
+def _ask_the_store_itself(request: Any, **_: object) -> None:
+    """No cache in between answers for the store; added once the request is signed, as those in between change it."""
+    if request.method == "GET":
+        request.headers["Cache-Control"] = "no-cache"
+
+
+def _checked(endpoint: str) -> Callable[..., None]:
+    def check(operation_model: Any, response_dict: Any, **_: object) -> None:
+        """OtherAnswer for a success that no store answers this operation with."""
+        if response_dict["status_code"] >= 300:  # noqa: PLR2004
+            return
+        name, kind = operation_model.name, response_dict["headers"].get("Content-Type", "")
+        said = f"DO_SPACES_ENDPOINT: {endpoint} answered {name} as no object store does"
+        if kind.partition(";")[0].strip().lower() == "text/html":
+            raise OtherAnswer(f"{said}: with a page")
+        if name == "GetObject" and not response_dict["headers"].get("ETag"):
+            raise OtherAnswer(f"{said}: without an ETag")
+        if name in _ROOTS and (root := _root(response_dict["body"])) != _ROOTS[name]:
+            raise OtherAnswer(f"{said}: without {_ROOTS[name]}", of_a_store=root is not None)
+
+    return check
+
+
+def _root(body: bytes) -> str | None:
+    """The name of an XML document's root, without its namespace; None where the body is no whole XML document."""
+    from xml.etree import ElementTree as ET  # noqa: PLC0415 - late, as boto3
+
+    try:
+        return ET.fromstring(body).tag.rpartition("}")[2]  # noqa: S314
+    except ET.ParseError:
+        return None
