@@ -11,6 +11,7 @@ import psycopg
 import requests
 from psycopg.rows import dict_row
 
+from generation_history import intents
 from generation_history.generation_manager import GenerationManager
 from generation_history.models import FAILURE_CODES, Status
 from generation_history.object_store import ObjectStore, key_of
@@ -36,6 +37,11 @@ _GENERATIONS = """
         array(select s.status from scenes s join variants v on v.id = s.variant_id
             where v.generation_id = g.id) as scenes
     from generations g
+"""
+_VERSIONS = """
+    select s.id::text, s.sora_prompt as prompt, v.generation_id::text, a.video_url, a.thumbnail_url, a.file_size
+    from attempts a join scenes s on s.id = a.scene_id join variants v on v.id = s.variant_id
+    where a.video_url is not null
 """
 _JOBS = "select scene_id::text, step, lease_token, last_error from jobs"
 
@@ -97,14 +103,14 @@ def prove(admin_url: str, store: ObjectStore, provider_url: str) -> Proof:
     payments = read_payments(admin_url, provider_url)
     with psycopg.connect(admin_url) as connection:
         cursor = connection.cursor(row_factory=dict_row)
-        scenes, variants, generations, jobs = (
-            cursor.execute(query).fetchall() for query in (_SCENES, _VARIANTS, _GENERATIONS, _JOBS)
+        scenes, variants, generations, jobs, versions = (
+            cursor.execute(query).fetchall() for query in (_SCENES, _VARIANTS, _GENERATIONS, _JOBS, _VERSIONS)
         )
     for job in jobs:
         proof.found("jobs_left", f"scene {job['scene_id']} is still to {job['step']}: {job['last_error']}")
         proof.leases_left += job["lease_token"] is not None
     _check_scenes(proof, scenes)
-    _check_objects(proof, scenes, store)
+    _check_objects(proof, scenes, versions, store)
     _check_totals(proof, variants, generations)
     _check_statistics(proof, scenes, generations)
     proof.provider_jobs = len(payments.jobs)
@@ -149,15 +155,18 @@ def _fits(scene: Row) -> bool:
     )
 
 
-def _check_objects(proof: Proof, scenes: Sequence[Row], store: ObjectStore) -> None:
-    """Every object is named by one row, every named object is there, and a video is its own prompt's, whole."""
+def _check_objects(proof: Proof, scenes: Sequence[Row], versions: Sequence[Row], store: ObjectStore) -> None:
+    """Every object is named by its row, every named object is there, and a video is its own prompt's, whole.
+
+    versions are the attempts' videos, a scene's own among them.
+    """
     named: dict[str | None, Row] = {
         key_of(url, scene["generation_id"]): scene
-        for scene in scenes
+        for scene in [*versions, *scenes]
         for url in (scene["video_url"], scene["thumbnail_url"])
         if url is not None
     }
-    stored = {key for key, _modified in store.keys("")}
+    stored = {key for key, _modified in store.keys("") if not key.startswith(intents.PREFIX)}
     for key in sorted(stored - named.keys()):
         proof.found("orphans", f"no row names the object {key}")
     for key, scene in named.items():

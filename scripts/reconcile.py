@@ -1,4 +1,4 @@
-"""Compare the rows with the objects, both ways; --apply removes what no row knows.
+"""Compare the rows with the objects, both ways; --apply removes what no row knows, and records paid jobs that none has.
 
 An object without a row may be one whose row is about to be written, so only what is older than a day counts, and it is
 looked at again the moment before it is removed. A row without its object is told and never changed: a person decides.
@@ -17,7 +17,9 @@ import psycopg
 from generation_history import settings
 from generation_history.errors import HistoryError, NotConfigured
 from generation_history.ids import as_uuid
+from generation_history.intents import Intents
 from generation_history.object_store import ObjectStore, key_of
+from scripts.forgotten_posts import Unreadable, ended_long_ago, find_forgotten, recover
 from scripts.migrate import connect, one_line
 
 OLDER_THAN = timedelta(days=1)
@@ -28,7 +30,11 @@ _ROWS = """
     from scenes s
     join variants v on v.id = s.variant_id
     join generations g on g.id = v.generation_id
-    cross join lateral (values (s.video_url), (s.thumbnail_url)) u (url)
+    cross join lateral (
+        values (s.video_url), (s.thumbnail_url)
+        union
+        select unnest(array[a.video_url, a.thumbnail_url]) from attempts a where a.scene_id = s.id
+    ) u (url)
     where u.url is not null
 """
 _ROWS_OF_GENERATION = _ROWS + " and v.generation_id = %(generation_id)s"
@@ -54,11 +60,15 @@ class Report:
     missing: int = 0
     uploads: int = 0
     aborted: int = 0
+    forgotten: int = 0
+    recovered: int = 0
+    unknown: int = 0
 
     @property
     def agrees(self) -> bool:
         """Whether rows and objects agree now."""
-        return self.orphans == self.removed and self.uploads == self.aborted and not self.missing
+        done = (self.orphans, self.uploads, self.forgotten) == (self.removed, self.aborted, self.recovered)
+        return done and not self.missing and not self.unknown
 
 
 def reconcile(url: str, store: ObjectStore, *, apply: bool = False, older_than: timedelta = OLDER_THAN) -> Report:
@@ -67,10 +77,12 @@ def reconcile(url: str, store: ObjectStore, *, apply: bool = False, older_than: 
     with connect(url) as connection:
         _see_all_rows(connection)
         known = dict(_keys(connection.execute(_ROWS))) | dict(connection.execute(_READY_ARCHIVES).fetchall())
+        owed = _reconcile_posts(connection, Intents(store), report, apply=apply, older_than=older_than)
         seen: set[str] = set()
         for key, modified in store.keys(PREFIX):
             seen.add(key)
-            if key not in known and modified < datetime.now(UTC) - older_than:
+            # What is there may be what was paid for, and its row is what is missing.
+            if key not in known and _generation_id(key) not in owed and modified < datetime.now(UTC) - older_than:
                 _orphan(connection, store, key, modified, report, apply=apply)
         for key in sorted(known.keys() - seen):
             if store.modified(key) is None and _is_known(connection, key, rows=_ROWS_THAT_STAY, archive=_READY_ARCHIVE):
@@ -83,7 +95,38 @@ def reconcile(url: str, store: ObjectStore, *, apply: bool = False, older_than: 
             if apply:
                 store.abort_upload(key, upload_id)
                 report.aborted += 1
+    for key in list(ended_long_ago(Intents(store))) if apply else []:
+        store.delete(key)
     return report
+
+
+def _reconcile_posts(
+    connection: psycopg.Connection, intents: Intents, report: Report, *, apply: bool, older_than: timedelta
+) -> set[UUID | None]:
+    """The generations with paid jobs that the database has forgotten: it failed over, or was restored from a backup."""
+    owed: set[UUID | None] = set()
+    for found in list(find_forgotten(connection, intents)):
+        is_old = found.written_at < datetime.now(UTC) - older_than
+        if isinstance(found, Unreadable):
+            if is_old:
+                report.unknown += 1
+                print(f"unread   {found.key}  {found.reason}")
+            continue
+        intent = found.intent
+        owed.add(intent.generation_id)
+        where = f"of scene {intent.scene_id}, attempt {intent.attempt}, generation {intent.generation_id}"
+        if found.kind == "unknown":
+            if is_old:
+                report.unknown += 1
+                owner = f"owner {intent.owner_id}, posted {intent.intended_at:%Y-%m-%d %H:%M}"
+                print(f"unknown  {intent.base_url} job {intent.job_id}  {where}, which has no row: {owner}")
+            continue
+        report.forgotten += 1
+        print(f"paid     {intent.base_url} job {intent.job_id}  {where}, which does not know it")
+        if apply:
+            recover(connection, intent)
+            report.recovered += 1
+    return owed
 
 
 def _see_all_rows(connection: psycopg.Connection) -> None:
@@ -148,7 +191,8 @@ def main() -> int:
         return 1
     print(
         f"{report.orphans} orphans ({report.removed} removed), {report.missing} missing, "
-        f"{report.uploads} unfinished uploads ({report.aborted} aborted)"
+        f"{report.uploads} unfinished uploads ({report.aborted} aborted), "
+        f"{report.forgotten} forgotten paid jobs ({report.recovered} recorded), {report.unknown} without a row"
     )
     return 0 if report.agrees else 1
 

@@ -165,15 +165,19 @@ class StoreRefused(SceneFailure):
 
 
 class ProviderError(HistoryError):
-    """A video provider's answer, or the lack of one; retry_after is in seconds where it named any."""
+    """A video provider's answer, or the lack of one; retry_after is in seconds where it named any.
+
+    answer is what it said, as it came and bounded, where that was not understood.
+    """
 
     status = 502
     code = "provider_error"
     told = False
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(self, message: str, *, retry_after: float | None = None, answer: str | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.answer = answer
 
 
 class NotSent(ProviderError):

@@ -36,7 +36,8 @@ READ_DELETED_TOO: Final = (
 _ATTEMPTS: Final = """, (
     select coalesce(json_agg(row_to_json(t)), '[]') from (
         select a.attempt, a.outcome, a.provider, a.model, a.size, a.seconds, a.sora_video_id, a.cost, a.intended_at,
-               a.accepted_at, a.rendered_at, a.finished_at, a.error_code, a.error_message
+               a.accepted_at, a.rendered_at, a.finished_at, a.error_code, a.error_message, a.answer, a.video_url,
+               a.thumbnail_url, a.duration, a.resolution, a.file_size
         from attempts a where a.scene_id = s.id order by a.attempt) t
     ) as attempts
 """

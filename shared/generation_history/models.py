@@ -54,10 +54,15 @@ RETRY_SUBMITS: Final[frozenset[FailureCode]] = frozenset(
 
 
 class Attempt(TypedDict):
-    """One provider job a scene asked for, with when each thing happened to it; cost in US dollars, null is unknown."""
+    """One provider job a scene asked for, with when each thing happened to it; cost in US dollars, null is unknown.
+
+    late is what a provider accepted when the scene had gone on already. video_url and what follows is what the job
+    made, once that is stored; over HTTP its links are signed as the scene's. answer is what the provider said where
+    that was not understood.
+    """
 
     attempt: int
-    outcome: Literal["intended", "not_sent", "accepted", "adopted", "stored", "failed"]
+    outcome: Literal["intended", "not_sent", "accepted", "adopted", "late", "stored", "failed"]
     provider: str | None
     model: str | None
     size: str | None
@@ -70,6 +75,12 @@ class Attempt(TypedDict):
     finished_at: str | None
     error_code: FailureCode | None
     error_message: str | None
+    answer: str | None
+    video_url: str | None
+    thumbnail_url: str | None
+    duration: int | None
+    resolution: str | None
+    file_size: int | None
 
 
 class Scene(TypedDict):

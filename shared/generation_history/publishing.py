@@ -59,6 +59,10 @@ class SignedLinks:
         for name in ("video_url", "thumbnail_url"):
             if link := self.link(shown[name], generation_id):
                 shown[name], shown["expires_at"] = link
+        for attempt in scene.get("attempts", []):
+            for name in ("video_url", "thumbnail_url"):
+                if link := self.link(attempt[name], generation_id):
+                    cast("Shown", attempt)[name] = link[0]
         return shown
 
     def link(self, url: str | None, generation_id: str) -> tuple[str, str] | None:

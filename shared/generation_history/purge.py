@@ -11,6 +11,7 @@ from uuid import UUID
 from generation_history.archive_queue import ArchiveQueue
 from generation_history.database import Database
 from generation_history.errors import SceneFailure
+from generation_history.intents import Intents
 from generation_history.object_store import ObjectStore
 
 logger = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ class Purge:
         # It builds nothing, so it holds no lease.
         self._archives = ArchiveQueue(db, lease_seconds=0)
         self._store = store
+        self._intents = Intents(store)
         self._fenced_seconds = fenced_seconds
 
     def run(self, *, seconds: float) -> int:
@@ -93,7 +95,8 @@ class Purge:
         return [(row["id"], f"generations/{row['id']}/") for row in self._db.run(None, (query, due))]
 
     def _remove_generation(self, generation_id: UUID) -> bool:
-        """Whether it is gone now, and was not before."""
+        """Whether it is gone now, and was not before; the bucket goes on knowing what was posted for it."""
+        self._intents.mark_purged(generation_id)
         purge = "select purge_generation(%(id)s) as gone"
         return self._db.run(None, (purge, {"id": generation_id}))[0]["gone"]
 

@@ -153,9 +153,9 @@ class SceneWriter(GenerationReader):
     def retry_scene(self, scene_id: str, *, confirmed: bool = False) -> Scene:
         """The failed scene, pending again: its provider job is fetched while it may still be had, else a new one made.
 
-        A new, paid attempt is made only after a failure that leaves nothing to fetch (models.RETRY_SUBMITS), when the
-        provider's copy has expired, or after submit_unknown where a person has confirmed that the provider has no such
-        job. Anything else is a Conflict.
+        A new, paid attempt is made only after a failure that leaves nothing to fetch (models.RETRY_SUBMITS), or after
+        submit_unknown where a person has confirmed that the provider has no such job. Anything else is a Conflict, and
+        so is everything while a POST is under way: what comes of it is not known yet.
         """
         found = {
             "id": row_id(scene_id, "scene"),
@@ -177,6 +177,18 @@ class SceneWriter(GenerationReader):
         record: Statement = ("select record_provider_job(%(id)s, %(attempt_id)s, %(sora_video_id)s)", found)
         roll_up: Statement = ("select roll_up_scene(%(id)s)", found)
         return cast("Scene", self._record_of("scene", record, roll_up, (READ_SCENE, found)))
+
+    def use_attempt(self, scene_id: str, attempt: int) -> Scene:
+        """The scene with the video of another of its attempts, where that is stored; what it had stays with its own.
+
+        Where it is not stored yet, it is fetched: a failed scene is pending again and goes on with it, a completed one
+        keeps its video, and the same call uses the other one once that is stored. Nothing is ever posted for it. A
+        Conflict while the scene is worked on, and for an attempt without a provider job.
+        """
+        used = {"id": row_id(scene_id, "scene"), **checked(attempt=attempt)}
+        use: Statement = ("select use_attempt(%(id)s, %(attempt)s)", used)
+        roll_up: Statement = ("select roll_up_scene(%(id)s)", used)
+        return cast("Scene", self._record_of("scene", use, roll_up, (READ_SCENE, used)))
 
     def _variant_id(self, generation_id: str, variant_type: str) -> UUID:
         query = """

@@ -99,6 +99,7 @@ class _Values(TypedDict, total=False):
     scenes_completed: Count
     scene_number: Count
     sora_prompt: Text
+    attempt: Count
     prompts: Annotated[list[Annotated[Text, Field(min_length=1)]], Field(min_length=1)]
     submit: bool
     model: Text

@@ -59,7 +59,7 @@ class VideoStorageManager:
             video = Path(self.download_sora_video(sora_content_url, openai_api_key, seconds=seconds))
         except (ProviderError, SceneFailure) as error:
             video = _temp_folder() / f"{uuid4()}.mp4"
-            if not (may_be_home or isinstance(error, JobGone)) or not self._spaces().get(key, video):
+            if not (may_be_home or isinstance(error, JobGone)) or not self.store.get(key, video):
                 raise
         thumbnail = video.with_suffix(".jpg")
         try:
@@ -68,7 +68,7 @@ class VideoStorageManager:
             metadata = VideoMetadata(
                 duration=round(inspection.seconds), resolution=inspection.resolution, file_size=video.stat().st_size
             )
-            video_url = self._spaces().put(key, video, content_type="video/mp4")
+            video_url = self.store.put(key, video, content_type="video/mp4")
             thumbnail_url, thumbnail_error = None, inspection.thumbnail_error
             if thumbnail_error is None:
                 thumbnail_url, thumbnail_error = self._try_thumbnail(thumbnail_key(key), thumbnail)
@@ -81,7 +81,7 @@ class VideoStorageManager:
 
     def _try_thumbnail(self, key: str, thumbnail: Path) -> tuple[str | None, str | None]:
         try:
-            return self._spaces().put(key, thumbnail, content_type="image/jpeg"), None
+            return self.store.put(key, thumbnail, content_type="image/jpeg"), None
         except StoreRefused as refusal:
             return None, f"the thumbnail could not be stored: {refusal}"
 
@@ -118,14 +118,14 @@ class VideoStorageManager:
     def upload_video_to_spaces(self, video_path: str, generation_id: str, variant_type: str, scene_number: int) -> str:
         """The plain URL of the stored video."""
         key = _checked_key(generation_id, variant_type, scene_number, 1)
-        return self._spaces().put(key, _readable(video_path), content_type="video/mp4")
+        return self.store.put(key, _readable(video_path), content_type="video/mp4")
 
     def upload_thumbnail_to_spaces(
         self, thumbnail_path: str, generation_id: str, variant_type: str, scene_number: int
     ) -> str:
         """The plain URL of the stored thumbnail."""
         key = thumbnail_key(_checked_key(generation_id, variant_type, scene_number, 1))
-        return self._spaces().put(key, _file(thumbnail_path), content_type="image/jpeg")
+        return self.store.put(key, _file(thumbnail_path), content_type="image/jpeg")
 
     def cleanup_temp_directory(self, max_age_hours: float = 24) -> int:
         """The number of files removed from the temporary folder because they were older than that."""
@@ -135,7 +135,9 @@ class VideoStorageManager:
             path.unlink(missing_ok=True)
         return len(old)
 
-    def _spaces(self) -> ObjectStore:
+    @property
+    def store(self) -> ObjectStore:
+        """The bucket that videos are kept in."""
         if self._store is None:
             self._store = ObjectStore(settings.spaces())
         return self._store

@@ -9,12 +9,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Final, LiteralString, cast
+from typing import Any, Final, Literal, LiteralString, cast
 from urllib.parse import urlsplit
 from uuid import UUID
 
 from generation_history.database import Database, Row, Statement
+from generation_history.errors import Conflict
 from generation_history.ids import uuid7
+from generation_history.intents import fingerprint
 from generation_history.models import FailureCode, Health, ProviderState, Status, Step, VideoMetadata
 from generation_history.providers import VideoJob, VideoRequest
 from generation_history.settings import Limits
@@ -24,15 +26,35 @@ from generation_history.webhooks import Delivery
 LONGEST_BACKOFF_SECONDS = 300.0
 #: A scene whose step failed so often in a row, for some ten minutes, needs somebody to look.
 STUCK_FAILURES = 8
+#: What is kept of the reason of a failure, and of an answer that was not understood.
+MAX_REASON_CHARACTERS = 2_000
+MAX_ANSWER_CHARACTERS = 4_000
+#: A longer id may not fit into an index (keep_late_answer has the same limit).
+MAX_ID_BYTES = 2_000
 #: A POST that a limit holds back looks again after this long.
 HOLD_SECONDS = 15.0
 NO_LIMITS: Final = Limits()
+
+#: What became of an accepted job that its scene does not wait for (WorkQueue.accept_late).
+LateAnswer = Literal["known", "resumed", "late", "taken", "gone"]
 
 _HOLD_LEASE: Final[LiteralString] = "select hold_lease(%(scene_id)s, %(lease_token)s)"
 #: After a POST that made no job: it cost nothing.
 _UNPAID: Final[LiteralString] = """
     update posts set cost = 0 where scene_id = %(scene_id)s and attempt = %(attempt)s
 """
+#: The intent in the bucket under this token means no job, whatever it says.
+_UNSENT: Final[LiteralString] = """
+    update attempts set unsent_posts = unsent_posts || %(unsent)s::uuid
+    where scene_id = %(scene_id)s and attempt = %(attempt)s and %(unsent)s::uuid is not null
+"""
+#: What the provider said is kept as it came, where that was not understood.
+_KEEP_ANSWER: Final[LiteralString] = """
+    update attempts set answer = %(answer)s
+    where scene_id = %(scene_id)s and attempt = %(attempt)s and %(answer)s::text is not null
+"""
+#: What came late is fetched once the scene itself is over.
+_GO_ON: Final[LiteralString] = "select go_on_with_late_attempt(%(scene_id)s)"
 #: After a POST that made no job: no other one follows if its generation was deleted or failed meanwhile. A person who
 #: retried a scene of a failed generation wanted just that.
 _CANCEL_IF_OVER: Final[LiteralString] = """
@@ -78,6 +100,8 @@ class Job:
     expired: bool
     intended_at: datetime | None
     intended_seconds_ago: float
+    post_token: UUID | None
+    unsent_posts: Sequence[UUID]
 
 
 class WorkQueue:
@@ -127,15 +151,22 @@ class WorkQueue:
     def _load(self, lease: dict[str, Any]) -> Job | None:
         """The job with its scene, which is read under the owner that the claim returned."""
         query = """
-            select v.generation_id, v.variant_type, s.scene_number, s.attempt, s.status, s.sora_prompt as prompt,
-                s.sora_video_id, s.provider_base_url, s.model, s.size, s.seconds,
-                case when a.sora_video_id = s.sora_video_id then a.provider_base_url end as bound_to,
+            select v.generation_id, v.variant_type, s.scene_number, w.attempt, s.status, s.sora_prompt as prompt,
+                w.sora_video_id, w.provider_base_url, s.model, s.size, s.seconds,
+                case when a.sora_video_id = w.sora_video_id then a.provider_base_url end as bound_to,
                 coalesce(s.expires_at < now(), false) as expired,
                 coalesce(extract(epoch from now() - a.accepted_at)::float, 0) as age_seconds,
-                a.intended_at, coalesce(extract(epoch from now() - a.intended_at)::float, 0) as intended_seconds_ago
+                a.intended_at, coalesce(extract(epoch from now() - a.intended_at)::float, 0) as intended_seconds_ago,
+                a.post_token, coalesce(a.unsent_posts, '{}') as unsent_posts
             from scenes s
             join variants v on v.id = s.variant_id
-            left join attempts a on a.scene_id = s.id and a.attempt = s.attempt
+            join jobs j on j.scene_id = s.id
+            left join attempts a on a.scene_id = s.id and a.attempt = coalesce(j.attempt, s.attempt)
+            cross join lateral (
+                select s.attempt, s.sora_video_id, s.provider_base_url where coalesce(j.attempt, s.attempt) = s.attempt
+                union all
+                select a.attempt, a.sora_video_id, a.provider_base_url where j.attempt <> s.attempt
+            ) w
             where s.id = %(scene_id)s
         """
         rows = self._db.run(lease["owner_id"], (query, lease))
@@ -176,9 +207,18 @@ class WorkQueue:
     # ------------------------------------------------------------ submitting
 
     def intend(
-        self, job: Job, *, provider: str, base_url: str, request: VideoRequest, limits: Limits = NO_LIMITS
+        self,
+        job: Job,
+        *,
+        provider: str,
+        base_url: str,
+        request: VideoRequest,
+        intended_at: datetime | None = None,
+        limits: Limits = NO_LIMITS,
     ) -> None:
         """The intent to POST is committed: should we die now, the job comes back as "find" and is not posted again.
+
+        What was posted before and is not known here any more is intended_at then, not now.
 
         Held where the limits hold it back, LeaseLost where a caller has ended the scene or recorded a job for it since;
         nothing was written then.
@@ -191,13 +231,15 @@ class WorkQueue:
         attempt = """
             insert into attempts
                 (id, scene_id, owner_id, attempt, outcome, provider, provider_base_url, model, size, seconds,
-                 intended_at, cost)
+                 intended_at, cost, post_token, request_sha256)
             values (%(id)s, %(scene_id)s, %(owner_id)s, %(attempt)s, 'intended', %(provider)s, %(base_url)s, %(model)s,
-                %(size)s, %(seconds)s, now(), cost_of(%(host)s, %(model)s, %(size)s, %(seconds)s))
+                %(size)s, %(seconds)s, coalesce(%(intended_at)s, now()),
+                cost_of(%(host)s, %(model)s, %(size)s, %(seconds)s), %(lease_token)s, %(request_sha256)s)
             on conflict on constraint attempts_scene_id_attempt_key
-                do update set outcome = 'intended', intended_at = now(), error_message = null,
+                do update set outcome = 'intended', intended_at = excluded.intended_at, error_message = null,
                     provider = excluded.provider, provider_base_url = excluded.provider_base_url,
-                    model = excluded.model, size = excluded.size, seconds = excluded.seconds, cost = excluded.cost
+                    model = excluded.model, size = excluded.size, seconds = excluded.seconds, cost = excluded.cost,
+                    post_token = excluded.post_token, request_sha256 = excluded.request_sha256
         """
         post = """
             insert into posts (lease_token, scene_id, attempt, owner_id, cost)
@@ -208,7 +250,7 @@ class WorkQueue:
         scene = """
             update scenes set provider = %(provider)s, provider_base_url = %(base_url)s, model = %(model)s,
                 size = %(size)s, seconds = %(seconds)s
-            where id = %(scene_id)s
+            where id = %(scene_id)s and attempt = %(attempt)s
         """
         self._write(
             job,
@@ -226,13 +268,18 @@ class WorkQueue:
             model=request.model,
             size=request.size,
             seconds=request.seconds,
+            intended_at=intended_at,
+            request_sha256=fingerprint(request),
             most_running=limits.most_running,
             most_per_minute=limits.most_per_minute,
             usd_per_owner_and_day=limits.usd_per_owner_and_day,
         )
 
-    def hold(self, job: Job, reason: str, *, seconds: float = HOLD_SECONDS) -> None:
-        """The POST, which provably made no job, waits as long as there is this reason: waiting costs nothing."""
+    def hold(self, job: Job, reason: str, *, seconds: float = HOLD_SECONDS, unsent: UUID | None = None) -> None:
+        """The POST, which provably made no job, waits as long as there is this reason: waiting costs nothing.
+
+        unsent is the token of an intent in the bucket that could not be taken back: it means no job, too.
+        """
         self._write(
             job,
             """
@@ -245,10 +292,12 @@ class WorkQueue:
             where scene_id = %(scene_id)s
             """,
             _UNPAID,
+            _UNSENT,
             _CANCEL_IF_OVER,
             roll_up=True,
             attempt=job.attempt,
             reason=recordable(reason),
+            unsent=unsent,
             wait=_jittered(seconds),
         )
 
@@ -264,8 +313,11 @@ class WorkQueue:
         """
         self._db.run(None, (held, {"reason": reason}))
 
-    def not_sent(self, job: Job, reason: str, *, retry_after: float | None) -> None:
-        """The POST provably made no job: it is due again later, unless its generation was deleted or failed since."""
+    def not_sent(self, job: Job, reason: str, *, retry_after: float | None, unsent: UUID | None = None) -> None:
+        """The POST provably made no job: it is due again later, unless its generation was deleted or failed since.
+
+        unsent is the token of an intent in the bucket that could not be taken back: it means no job, too.
+        """
         self._write(
             job,
             """
@@ -278,10 +330,12 @@ class WorkQueue:
             where scene_id = %(scene_id)s
             """,
             _UNPAID,
+            _UNSENT,
             _CANCEL_IF_OVER,
             roll_up=True,
             attempt=job.attempt,
             reason=recordable(reason),
+            unsent=unsent,
             wait=backoff(job.failures + 1, retry_after),
         )
 
@@ -289,14 +343,17 @@ class WorkQueue:
         """The provider's job is known: it is polled from now on, and retrieved whatever happens to us.
 
         The answer to a POST is recorded whoever holds the lease: there was one POST of this attempt. LeaseLost if it
-        is not waited for any more. An adopted job is a guess, which only the holder of the lease may make.
+        is not waited for any more, another Conflict where no row can name it. An adopted job is a guess, which only the
+        holder of the lease may make.
         """
+        if len(video.id.encode()) > MAX_ID_BYTES:
+            raise Conflict(f"an id of {len(video.id.encode())} bytes is too long to be a job's")
         self._write(
             job,
             """
             update scenes set sora_video_id = %(video_id)s, sora_status = %(sora_status)s, expires_at = %(expires_at)s,
                 status = case status when 'pending' then 'processing' else status end
-            where id = %(scene_id)s
+            where id = %(scene_id)s and attempt = %(attempt)s
             """,
             """
             update attempts set outcome = %(outcome)s, sora_video_id = %(video_id)s, accepted_at = now()
@@ -310,6 +367,7 @@ class WorkQueue:
                     else now() + make_interval(secs => %(wait)s) end
             where scene_id = %(scene_id)s and step = 'find'
             """,
+            _KEEP_ANSWER,
             guard=_HOLD_LEASE if adopted else "select hold_intent(%(scene_id)s, %(attempt)s, %(video_id)s)",
             roll_up=True,
             attempt=job.attempt,
@@ -317,21 +375,31 @@ class WorkQueue:
             video_id=video.id,
             sora_status=video.status[:50],
             expires_at=video.expires_at,
+            answer=_kept(video.answer),
             wait=poll_interval(0),
         )
 
-    def accept_late(self, job: Job, video: VideoJob) -> None:
-        """The scene, given up as submit_unknown while its worker stood still, waits for the job it has after all.
+    def accept_late(self, job: Job, video: VideoJob) -> LateAnswer:
+        """What became of an accepted job that is not, or not any more, what its scene waits for.
 
-        LeaseLost where anything else has happened to it since; a Conflict where its generation is deleted.
+        "known": its attempt has it already. "resumed": the scene goes on with it. "late": its attempt keeps it, and it
+        is fetched once the scene is over. "taken": another attempt has a job of this id; it stands in its attempt's
+        answer. "gone": its generation was purged, and there is no row to keep it in.
         """
-        self._write(
-            job,
-            guard="select take_late_answer(%(scene_id)s, %(attempt)s, %(video_id)s)",
-            roll_up=True,
-            attempt=job.attempt,
-            video_id=video.id,
-        )
+        keep = """
+            select keep_late_answer(%(scene_id)s, %(attempt)s, %(video_id)s, %(answer)s, %(id)s) as became
+        """
+        said: dict[str, Any] = {
+            "scene_id": job.scene_id,
+            "attempt": job.attempt,
+            "video_id": video.id,
+            "answer": _kept(video.answer),
+            "id": uuid7(),
+        }
+        lock: Statement = ("select lock_generation_of_scene(%(scene_id)s)", said)
+        roll_up: Statement = ("select roll_up_scene(%(scene_id)s)", said)
+        _, kept, _ = self._db.run_each(job.owner_id, lock, (keep, said), roll_up)
+        return kept[0]["became"]
 
     def unclaimed(self, base_url: str, videos: Sequence[VideoJob]) -> list[VideoJob]:
         """Those of a server's jobs that no scene of any owner has."""
@@ -343,6 +411,31 @@ class WorkQueue:
         rows = self._db.run(None, (query, {"ids": [video.id for video in videos], "base_url": base_url}))
         taken = {row["sora_video_id"] for row in rows}
         return [video for video in videos if video.id not in taken]
+
+    def rivals(self, job: Job, base_url: str, request: VideoRequest, *, since: datetime, until: datetime) -> int:
+        """How many POSTs for other owners asked this server for the same within these times, and know no job.
+
+        A job that nobody has may be one of theirs, its answer still on its way.
+        """
+        query = """
+            select count(*) as rivals from attempts
+            where provider_base_url = %(base_url)s and sora_video_id is null and outcome in ('intended', 'failed')
+                and (outcome = 'intended' or error_code = 'submit_unknown') and owner_id <> %(owner_id)s
+                and intended_at between %(since)s and %(until)s
+                and (request_sha256 = %(request_sha256)s or request_sha256 is null
+                    and (model, size, seconds) = (%(model)s, %(size)s, %(seconds)s))
+        """
+        asked: dict[str, Any] = {
+            "base_url": base_url,
+            "owner_id": job.owner_id,
+            "since": since,
+            "until": until,
+            "request_sha256": fingerprint(request),
+            "model": request.model,
+            "size": request.size,
+            "seconds": request.seconds,
+        }
+        return self._db.run(None, (query, asked))[0]["rivals"]
 
     # ------------------------------------------------------------ observing
 
@@ -360,7 +453,8 @@ class WorkQueue:
                     provider_base_url = excluded.provider_base_url
             """,
             """
-            update scenes set provider = %(provider)s, provider_base_url = %(base_url)s where id = %(scene_id)s
+            update scenes set provider = %(provider)s, provider_base_url = %(base_url)s
+            where id = %(scene_id)s and attempt = %(attempt)s
             """,
             id=uuid7(),
             attempt=job.attempt,
@@ -374,7 +468,7 @@ class WorkQueue:
         keep = """
             update scenes set sora_status = %(sora_status)s, expires_at = coalesce(%(expires_at)s, expires_at),
                 status = case status when 'pending' then 'processing' else status end
-            where id = %(scene_id)s
+            where id = %(scene_id)s and attempt = %(attempt)s
         """
         store = """
             update jobs set step = 'store', failures = 0, last_error = null,
@@ -402,8 +496,10 @@ class WorkQueue:
             job,
             keep,
             *after,
+            _KEEP_ANSWER,
             roll_up=True,
             attempt=job.attempt,
+            answer=_kept(video.answer),
             video_id=video.id,
             claimed_at=job.claimed_at,
             sora_status=video.status[:50],
@@ -411,10 +507,19 @@ class WorkQueue:
             wait=poll_interval(job.age_seconds),
         )
 
-    def postpone(self, job: Job, reason: str, *, failures: int | None = None, retry_after: float | None = None) -> None:
+    def postpone(
+        self,
+        job: Job,
+        reason: str,
+        *,
+        failures: int | None = None,
+        retry_after: float | None = None,
+        answer: str | None = None,
+    ) -> None:
         """The same step is due again later, after a wait that grows with each failure in a row.
 
-        What is about to expire is tried again in a quarter of the time it still has.
+        What is about to expire is tried again in a quarter of the time it still has. An answer that was not understood
+        is kept with the attempt.
         """
         failures = job.failures + 1 if failures is None else failures
         self._write(
@@ -425,7 +530,10 @@ class WorkQueue:
                     then greatest(interval '2 seconds', (expires_at - now()) / 4) end)
             where scene_id = %(scene_id)s
             """,
+            _KEEP_ANSWER,
             failures=failures,
+            attempt=job.attempt,
+            answer=_kept(answer),
             reason=recordable(reason),
             wait=backoff(failures, retry_after),
         )
@@ -512,13 +620,16 @@ class WorkQueue:
             update scenes set status = 'completed', video_url = %(video_url)s, thumbnail_url = %(thumbnail_url)s,
                 duration = %(duration)s, resolution = %(resolution)s, file_size = %(file_size)s,
                 error_code = null, error_message = %(thumbnail_error)s, completed_at = coalesce(completed_at, now())
-            where id = %(scene_id)s
+            where id = %(scene_id)s and attempt = %(attempt)s
             """,
             """
-            update attempts set outcome = 'stored', finished_at = now(), error_code = null, error_message = null
+            update attempts set outcome = 'stored', finished_at = now(), error_code = null, error_message = null,
+                video_url = %(video_url)s, thumbnail_url = %(thumbnail_url)s, duration = %(duration)s,
+                resolution = %(resolution)s, file_size = %(file_size)s
             where scene_id = %(scene_id)s and attempt = %(attempt)s
             """,
             "delete from jobs where scene_id = %(scene_id)s",
+            _GO_ON,
             roll_up=True,
             attempt=job.attempt,
             video_url=video_url,
@@ -529,13 +640,16 @@ class WorkQueue:
             thumbnail_error=metadata.get("thumbnail_error"),
         )
 
-    def give_up(self, job: Job, code: FailureCode, reason: str) -> None:
-        """The scene is failed for this reason, and its variant and generation rolled up; the job is done."""
+    def give_up(self, job: Job, code: FailureCode, reason: str, *, answer: str | None = None) -> None:
+        """The scene is failed for this reason, and its variant and generation rolled up; the job is done.
+
+        A job that came late is what the scene goes on with, and it is pending then.
+        """
         self._write(
             job,
             """
             update scenes set status = 'failed', error_code = %(code)s, error_message = %(reason)s
-            where id = %(scene_id)s and status <> 'completed'
+            where id = %(scene_id)s and status <> 'completed' and attempt = %(attempt)s
             """,
             """
             update attempts set outcome = 'failed', finished_at = now(), error_code = %(code)s,
@@ -549,8 +663,11 @@ class WorkQueue:
             where p.scene_id = %(scene_id)s and p.attempt = %(attempt)s and a.scene_id = p.scene_id
                 and a.attempt = p.attempt and a.sora_video_id is null and %(code)s <> 'submit_unknown'
             """,
+            _KEEP_ANSWER,
+            _GO_ON,
             roll_up=True,
             attempt=job.attempt,
+            answer=_kept(answer),
             code=code,
             reason=recordable(reason),
         )
@@ -597,6 +714,10 @@ def _jittered(seconds: float) -> float:
     return seconds * random.uniform(1, 1.25)  # noqa: S311 - no secret
 
 
-def recordable(reason: str) -> str:
-    """The reason as text that the database takes, and not too long: an unexpected error may say anything."""
-    return reason[:2000].replace("\0", "").encode(errors="replace").decode()
+def recordable(text: str, most: int = MAX_REASON_CHARACTERS) -> str:
+    """The text as the database takes it, and not too long: an unexpected error may say anything."""
+    return text[:most].replace("\0", "").encode(errors="replace").decode()
+
+
+def _kept(answer: str | None) -> str | None:
+    return None if answer is None else recordable(answer, MAX_ANSWER_CHARACTERS)

@@ -8,8 +8,7 @@ from contextvars import copy_context
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
-
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+from uuid import UUID
 
 from generation_history import database, logs, settings
 from generation_history.errors import (
@@ -27,7 +26,9 @@ from generation_history.errors import (
     SceneFailure,
     Unavailable,
 )
+from generation_history.intents import Intent, Intents
 from generation_history.models import FailureCode, ProviderState, Step
+from generation_history.posts import Posts
 from generation_history.providers import VideoJob, VideoProvider, VideoRequest
 from generation_history.settings import Limits, ProviderSettings
 from generation_history.video_storage_manager import VideoStorageManager, providers
@@ -81,6 +82,7 @@ class Worker:
         lease_seconds: int,
         find_seconds: int,
         limits: Limits = NO_LIMITS,
+        intents: Intents | None = None,
     ) -> None:
         self._queue = queue
         self._videos = videos
@@ -91,6 +93,7 @@ class Worker:
         self._lease_seconds = lease_seconds
         self._find_seconds = find_seconds
         self._limits = limits
+        self._posts = Posts(queue, intents or Intents(videos.store), seconds_left=self._seconds_left)
         self._held_until = 0.0
         self._deadline = 0.0
         self._states: dict[tuple[str, bool], ProviderState] = {}
@@ -159,6 +162,9 @@ class Worker:
             self._queue.extend(list(self._running.values()))
         except HistoryError:
             logger.exception("the leases of %d jobs could not be extended", len(self._running))
+
+    def _seconds_left(self) -> float:
+        return max(0.0, self._deadline - time.monotonic())
 
     def close(self) -> None:
         """Guarantees that none of its threads is left, nor a connection to the database."""
@@ -246,18 +252,25 @@ class Worker:
             why = job.last_error or "no worker came"
             self._queue.give_up(job, "submit_rejected", f"not submitted before its deadline: {why}")
             return
-        if self._intend(job, self._clients[0], self._request(job)):
-            self._post(job, self._clients[0], self._request(job))
+        provider, request = self._clients[0], self._request(job)
+        if self._intend(job, provider, request) and (intent := self._posts.put_intent(job, provider, request)):
+            self._post(job, provider, request, intent)
 
     def _intend(self, job: Job, provider: VideoProvider, request: VideoRequest) -> bool:
-        """Whether the intent stands, and just now: only then may the job be posted."""
+        """Whether the intent stands in the database, and just now: only then may the job be posted."""
         began = time.monotonic()
         try:
             self._queue.intend(
                 job, provider=provider.name, base_url=provider.base_url, request=request, limits=self._limits
             )
         except Held as held:
-            self._hold(job, str(held))
+            # A limit holds back what is to be paid, not what was.
+            try:
+                made_before = self._posts.was_made_before(job)
+            except SceneFailure:
+                made_before = False
+            if not made_before:
+                self._hold(job, str(held))
             return False
         except Unavailable as error:
             # The intent may stand all the same, and would keep the scene from ever being posted.
@@ -268,48 +281,27 @@ class Worker:
             return False
         return True
 
-    def _post(self, job: Job, provider: VideoProvider, request: VideoRequest) -> None:
+    def _post(self, job: Job, provider: VideoProvider, request: VideoRequest, intent: Intent) -> None:
         try:
             video = provider.submit(request)
         except NotSent as error:
             logger.warning("scene %s: not submitted: %s", job.scene_id, error)
-            self._queue.not_sent(job, str(error), retry_after=error.retry_after)
+            unsent = self._posts.take_back(intent, str(error))
+            self._queue.not_sent(job, str(error), retry_after=error.retry_after, unsent=unsent)
         except NotAllowed as error:
-            self._queue.not_sent(job, str(error), retry_after=error.retry_after)
+            unsent = self._posts.take_back(intent, str(error))
+            self._queue.not_sent(job, str(error), retry_after=error.retry_after, unsent=unsent)
             self._note(provider, "refused", str(error))
         except Rejected as error:
-            self._rejected(job, provider, error)
+            self._rejected(job, provider, error, self._posts.take_back(intent, str(error)))
         except OutcomeUnknown as error:
             logger.warning("scene %s: %s", job.scene_id, error)
-            self._queue.postpone(job, str(error))
+            self._queue.postpone(job, str(error), answer=error.answer)
         else:
             # First of all: nothing may come between a paid job and its id in the row.
-            self._keep(job, video)
+            if not self._posts.keep(job, video, intent):
+                self._queue.postpone(job, f"the provider answered with the job {video.id}, which another attempt has")
             self._note(provider, "ok")
-
-    def _keep(self, job: Job, video: VideoJob) -> None:
-        """The paid job's id is in the row, or the log has it: as long as this run lasts a database may be away."""
-        logger.info("scene %s: accepted as %s", job.scene_id, video.id)
-        left = max(0.0, self._deadline - time.monotonic())
-        retrying = Retrying(
-            retry=retry_if_exception_type(Unavailable),
-            stop=stop_after_delay(left),
-            wait=wait_random_exponential(multiplier=0.2, max=10),
-            reraise=True,
-        )
-        try:
-            try:
-                retrying(self._queue.accept, job, video)
-            except LeaseLost:
-                retrying(self._queue.accept_late, job, video)
-        except HistoryError as error:
-            logger.error(  # noqa: TRY400 - a person must act on it: the traceback says nothing more
-                "scene %s: the provider's job %s is paid for and could not be recorded: %s",
-                job.scene_id,
-                video.id,
-                error,
-            )
-            raise
 
     def _hold(self, job: Job, reason: str) -> None:
         """Wait for the limit; where it is everyone's, claim nothing to submit meanwhile: that would be held as well."""
@@ -319,10 +311,10 @@ class Worker:
             self._held_until = time.monotonic() + LOOK_SECONDS
             self._queue.hold_due(reason)
 
-    def _rejected(self, job: Job, provider: VideoProvider, error: Rejected) -> None:
+    def _rejected(self, job: Job, provider: VideoProvider, error: Rejected, unsent: UUID | None) -> None:
         """A refusal of this request, unless the provider refuses everything because it is gone."""
         if error.failure_code == "submit_rejected" and self._is_gone(provider):
-            self._queue.hold(job, _gone(provider), seconds=GONE_SECONDS)
+            self._queue.hold(job, _gone(provider), seconds=GONE_SECONDS, unsent=unsent)
             # The others would be answered alike: one POST in a run is enough to know.
             self._held_until = self._deadline
             self._queue.hold_due(_gone(provider))
@@ -362,12 +354,11 @@ class Worker:
         if provider is None or job.intended_at is None:
             self._wait_for_a_person(job, "submit_unknown", _unnamed(job))
             return
+        if self._posts.is_told(job):
+            return
+        request, window = self._request(job), timedelta(seconds=self._find_seconds) + CLOCK_SKEW
         try:
-            found = provider.find(
-                self._request(job),
-                since=job.intended_at - CLOCK_SKEW,
-                until=job.intended_at + timedelta(seconds=self._find_seconds) + CLOCK_SKEW,
-            )
+            found = provider.find(request, since=job.intended_at - CLOCK_SKEW, until=job.intended_at + window)
         except JobGone:
             # It keeps no list to look in.
             found = list[VideoJob]()
@@ -376,7 +367,11 @@ class Worker:
             return
         candidates = self._queue.unclaimed(provider.base_url, found)
         reason = f"the POST had no answer, and {len(candidates)} of the provider's jobs could be of it"
-        if len(candidates) == 1:
+        since, until = job.intended_at - window - CLOCK_SKEW, job.intended_at + window + CLOCK_SKEW
+        rivals = self._queue.rivals(job, provider.base_url, request, since=since, until=until) if candidates else 0
+        if rivals:
+            reason += f", or of {rivals} other POSTs that asked for the same"
+        if len(candidates) == 1 and not rivals:
             self._queue.accept(job, candidates[0], adopted=True)
         elif job.intended_seconds_ago < self._find_seconds:
             self._queue.postpone(job, reason)

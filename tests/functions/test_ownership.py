@@ -32,6 +32,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/history/variants/<variant_id>/scenes"): {"prompts": ["soft scene 1", "soft scene 2"], "submit": True},
     ("POST", "/history/scenes/<scene_id>/retry"): {"confirmed": True},
     ("POST", "/history/scenes/<scene_id>/video"): {"sora_video_id": "video_new"},
+    ("POST", "/history/scenes/<scene_id>/attempts/<attempt>/use"): "",
 }
 
 
@@ -47,7 +48,7 @@ def routes() -> list[Route]:
 
 ROUTES = routes()
 BY_ID = [route for route in ROUTES if "<" in route[2]]
-IDS = {"generation_id", "variant_id", "scene_id", "kind"}
+IDS = {"generation_id", "variant_id", "scene_id", "attempt", "kind"}
 
 
 class Asked:
@@ -96,7 +97,7 @@ def asked(call, owner_id: str, generation_factory, spaces, theirs) -> Asked:
     manager.save_metadata(made["id"], {"hook": "a cat"})
     Archives(UUID(owner_id)).ask(made["id"])
     ids = {"generation_id": made["id"], "variant_id": variant["id"], "scene_id": first["id"]}
-    return Asked(call, {**ids, "kind": "original_analysis"})
+    return Asked(call, {**ids, "attempt": "1", "kind": "original_analysis"})
 
 
 def test_every_endpoint_is_known_to_these_tests():

@@ -32,6 +32,8 @@ class VideoJob:
     expires_at: datetime | None = None
     error_code: str | None = None
     error_message: str | None = None
+    #: What the provider said, as it came and bounded, where that is not in the usual form.
+    answer: str | None = None
 
     def is_of(self, request: VideoRequest) -> bool:
         """Whether this is a job of just this request; a job that hides its prompt is nobody's."""
