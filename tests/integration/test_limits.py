@@ -246,6 +246,27 @@ def test_what_was_refused_costs_nothing_whatever_the_reason(scenes, provider, pr
     assert len(provider.posts) == 2
 
 
+@pytest.mark.parametrize("error", [NotSent("busy"), NotAllowed("key")], ids=repr)
+def test_a_post_that_was_not_taken_is_not_spent(scenes, provider, price, error):
+    scene_id = scenes.add()
+    limits = Limits(usd_per_owner_and_day=DOLLARS)
+    provider.before_submit = fail_with(error)
+    scenes.step(2, limits=limits)
+    provider.before_submit = lambda _: None
+
+    scenes.step(2, limits=limits)
+
+    assert scenes.ended(scene_id) == ("completed", None)
+
+
+@pytest.mark.parametrize("limits", [Limits(most_per_minute=1), Limits(usd_per_owner_and_day=DOLLARS)], ids=repr)
+def test_an_intent_whose_commit_went_unheard_counts_once(scenes, provider, queue, price, claimed, limits):
+    """The same transaction is done again."""
+    job = claimed(scenes.add())
+    for _ in range(2):
+        queue.intend(job, provider="fake", base_url=provider.base_url, request=as_asked(), limits=limits)
+
+
 def test_what_may_have_been_accepted_is_spent(scenes, provider, price):
     """Nobody knows, so it counts."""
     scenes.add()

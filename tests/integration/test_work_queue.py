@@ -76,6 +76,18 @@ def test_jobs_of_all_owners_are_claimed_the_longest_due_first(scenes, queue, str
     assert [str(queue.claim(1)[0].scene_id) for _ in ids] == [ids[1], ids[2], ids[0]]
 
 
+def test_what_a_provider_has_accepted_is_claimed_before_what_waits_to_be_submitted(scenes, queue, db):
+    """It expires; however long the other has been due."""
+    accepted = scenes.accepted(status="in_progress")
+    waiting = scenes.add()
+    db.rows("update jobs set run_at = now() - interval '1 minute' where step = 'poll'")
+    db.rows("update jobs set run_at = now() - interval '1 hour' where step = 'submit'")
+
+    claims = [str(job.scene_id) for _ in range(2) for job in queue.claim(1)]
+
+    assert claims == [accepted, waiting]
+
+
 def test_a_job_that_is_not_due_is_not_claimed(scenes, queue, db):
     scenes.add()
     db.rows("update jobs set run_at = now() + interval '1 minute'")
@@ -239,11 +251,14 @@ def test_an_answer_is_recorded_once_however_often_its_commit_goes_unheard(scenes
     assert scenes.job(job.scene_id)[0] == "store"
 
 
-@pytest.mark.parametrize("other", ["never asked", "adopted another", "gave up"])
+@pytest.mark.parametrize("other", ["never asked", "not sent", "adopted another", "gave up"])
 def test_an_answer_that_is_not_waited_for_writes_nothing(scenes, queue, everything, other):
     if other == "never asked":
         scenes.add()
         (job,) = queue.claim(1)
+    elif other == "not sent":
+        job = intended(scenes, queue)
+        queue.not_sent(job, "busy", retry_after=None)
     else:
         job = intended(scenes, queue)
         if other == "adopted another":

@@ -187,6 +187,26 @@ def test_a_worker_that_stood_still_after_its_intent_does_not_post(scenes, provid
     assert scenes.job(scene_id) == ("submit", 1, "the worker stood still before its POST")
 
 
+def test_an_intent_of_which_nobody_knows_whether_it_stands_is_not_posted(scenes, provider, queue, monkeypatch):
+    """Its commit went unheard: where it does not stand, somebody else may post."""
+    scene_id = scenes.add()
+    intend = queue.intend
+
+    def unheard(*args: object, **kinds: object) -> None:
+        intend(*args, **kinds)
+        raise Unavailable("the connection broke off")
+
+    with monkeypatch.context() as once:
+        once.setattr(queue, "intend", unheard)
+        scenes.step()
+    assert provider.posts == []
+
+    scenes.step(2)
+
+    assert scenes.ended(scene_id) == ("completed", None)
+    assert len(provider.posts) == 1
+
+
 def test_an_id_of_any_length_is_kept(scenes, provider):
     """Gateways put a whole path into theirs; a job whose id cannot be kept is paid for and lost."""
     scene_id = scenes.add()
