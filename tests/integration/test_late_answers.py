@@ -127,6 +127,19 @@ def test_a_scene_that_fails_goes_on_with_what_came_late(retried, queue, scenes, 
     assert len(provider.posts) == 2
 
 
+def test_no_number_of_an_attempt_is_used_twice(retried, queue, scenes, provider, manager):
+    """The scene has gone back to an earlier one meanwhile."""
+    scene_id, (first, late), (second, video) = retried()
+    queue.accept(second, video)
+    queue.accept_late(first, late)
+    for job in (late, video):
+        provider.change(job.id, status="failed", error_message="no")
+    scenes.step(4)
+    assert (scenes.ended(scene_id), scenes.read(scene_id)["attempt"]) == (("failed", "provider_failed"), 1)
+
+    assert manager.retry_scene(scene_id)["attempt"] == 3
+
+
 def test_a_late_job_that_is_over_as_well_leaves_the_scene_as_it_is(retried, queue, scenes, provider):
     scene_id, (first, late), (second, video) = retried()
     queue.accept(second, video)
