@@ -14,8 +14,8 @@ from typing import Any, Final, cast
 import jwt
 from jwt.algorithms import has_crypto
 
+from generation_history import http_client
 from generation_history.errors import NotAuthenticated, NotConfigured, Unavailable
-from generation_history.outbound import get
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ def _is_within(seconds: float, since: float) -> bool:
 
 
 def _download(url: str) -> Mapping[str, jwt.PyJWK]:
-    body = get(url, seconds=FETCH_SECONDS, most_bytes=MAX_BYTES)
+    body = http_client.call(url, seconds=FETCH_SECONDS, most_bytes=MAX_BYTES)
     document: object = json.loads(body)
     listed = cast("Mapping[str, object]", document).get("keys") if isinstance(document, dict) else None
     if not isinstance(listed, list):

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from generation_history.errors import NotConfigured
 from generation_history.ids import as_uuid
+from generation_history.urls import UnclearUrl, Url, parse_host, parse_url
 
 Access = Literal["jwt", "api-key", "single-owner"]
 
@@ -42,26 +43,34 @@ def _number(name: str, default: int, *, least: int, most: int) -> int:
     return int(value)
 
 
-def _url(name: str, value: str) -> str:
-    refused = NotConfigured(f"{name} must be a plain http or https URL, without user, query or fragment")
+def _parsed(name: str, value: str) -> Url:
     try:
-        parts = urlsplit(value)
-        port = parts.port
-    except ValueError:
-        raise refused from None
-    plain = not (parts.username or parts.password or parts.query or parts.fragment)
-    if not plain or parts.scheme not in {"http", "https"} or not parts.hostname or port == 0:
-        raise refused
+        url = parse_url(value)
+    except UnclearUrl as error:
+        refused = f"{name} must be a plain http or https URL, without user, query or fragment: {error}"
+        raise NotConfigured(refused) from None
+    if "?" in value or "#" in value:
+        raise NotConfigured(f"{name} must be a plain http or https URL, without user, query or fragment")
+    return url
+
+
+def _url(name: str, value: str) -> str:
     # As clients write a host into their requests, because it is signed with them.
-    host = parts.netloc.lower().removesuffix(":80" if parts.scheme == "http" else ":443")
-    return f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
+    return _parsed(name, value).base
 
 
 def _secure_url(name: str, value: str) -> str:
-    parts = urlsplit(_url(name, value))
-    if parts.scheme != "https" and parts.hostname not in {"localhost", "127.0.0.1", "::1"}:
+    url = _parsed(name, value)
+    if url.scheme != "https" and url.host not in {"localhost", "127.0.0.1", "::1"}:
         raise NotConfigured(f"{name} must be an https URL: what comes over http may be anyone's")
-    return value
+    return url.text
+
+
+def _hosts(name: str, value: str) -> frozenset[str]:
+    try:
+        return frozenset(parse_host(host) for host in value.split())
+    except UnclearUrl:
+        raise NotConfigured(f"{name} must be names or addresses of hosts alone, separated by spaces") from None
 
 
 def _bucket(name: str, value: str) -> str:
@@ -238,7 +247,7 @@ def provider() -> ProviderSettings:
     urls = _required("SORA_BASE_URL", "the base URL of a /v1/videos server, for example https://gateway.example/v1")
     return ProviderSettings(
         base_urls=tuple(_url("SORA_BASE_URL", url) for url in urls.split()),
-        download_hosts=frozenset((_optional("SORA_DOWNLOAD_HOSTS") or "").lower().split()),
+        download_hosts=_hosts("SORA_DOWNLOAD_HOSTS", _optional("SORA_DOWNLOAD_HOSTS") or ""),
         model=_optional("SORA_MODEL") or "sora-2",
         size=_optional("SORA_SIZE") or "720x1280",
         seconds=_number("SORA_SECONDS", 8, least=1, most=600),

@@ -3,8 +3,8 @@
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import get_args
 from uuid import uuid4
@@ -14,9 +14,11 @@ from generation_history.errors import InvalidValue, JobGone, ProviderError, Scen
 from generation_history.ids import as_uuid
 from generation_history.models import VariantType, VideoMetadata
 from generation_history.object_store import ObjectStore, scene_key, thumbnail_key
-from generation_history.providers.sora import SoraProvider, check_is_mp4
+from generation_history.providers.sora import DOWNLOAD_SECONDS, SoraProvider, check_is_mp4
 
 MAX_SCENE_NUMBER = 1000
+#: More downloads at once than there ever are.
+NO_LIMIT = 1_000_000
 
 
 class VideoStorageManager:
@@ -29,7 +31,7 @@ class VideoStorageManager:
     def __init__(self, *, store: ObjectStore | None = None, downloads: int | None = None) -> None:
         """Download at most so many videos at once, None being no limit; inspecting and uploading go on beside them."""
         self._store = store
-        self._downloading = threading.BoundedSemaphore(downloads) if downloads else nullcontext()
+        self._downloading = threading.BoundedSemaphore(downloads or NO_LIMIT)
         # One at a time: it is the processor that each waits for, and memory would add up.
         self._inspecting = threading.Lock()
 
@@ -91,9 +93,20 @@ class VideoStorageManager:
         The key goes to the servers that SORA_BASE_URL names and to no other: InvalidValue for any other URL.
         """
         target = _temp_folder() / f"{uuid4()}.mp4"
-        with self._downloading:
-            _provider_of(video_content_url, openai_api_key).fetch(video_content_url, target, seconds=seconds)
+        with self._turn(DOWNLOAD_SECONDS if seconds is None else seconds) as left:
+            _provider_of(video_content_url, openai_api_key).fetch(video_content_url, target, seconds=left)
         return str(target)
+
+    @contextmanager
+    def _turn(self, seconds: float) -> Generator[float, None, None]:
+        """A turn to download, and what is left of these seconds: waiting for it is part of a download's time."""
+        ends_at = time.monotonic() + seconds
+        if not self._downloading.acquire(timeout=seconds):
+            raise SceneFailure("download_failed", f"no other download ended within {seconds:.0f} s")
+        try:
+            yield ends_at - time.monotonic()
+        finally:
+            self._downloading.release()
 
     def generate_thumbnail(self, video_path: str) -> str:
         """The path of a JPEG, 640 wide, of the frame at one second, or the first where the video is shorter."""
@@ -151,7 +164,7 @@ def providers(key: str) -> Sequence[SoraProvider]:
 
 def _provider_of(content_url: str, key: str) -> SoraProvider:
     candidates = providers(key)
-    return next((known for known in candidates if content_url.startswith(f"{known.base_url}/")), candidates[0])
+    return next((known for known in candidates if known.has(content_url)), candidates[0])
 
 
 def _checked_key(generation_id: str, variant_type: str, scene_number: int, attempt: int) -> str:

@@ -2,19 +2,18 @@
 
 import base64
 import logging
-import urllib.request
 from contextlib import suppress
 from functools import partial
 from typing import Any, cast
 
-from generation_history import settings
+from generation_history import http_client, settings
 from generation_history.errors import NotConfigured
-from generation_history.outbound import NoRedirects, within
 from generation_history.settings import WakeSettings
 
 logger = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 3
+MAX_ANSWER_BYTES = 64 * 1024
 
 
 def wake_poller() -> None:
@@ -26,7 +25,7 @@ def wake_poller() -> None:
         return
     if configured.url or configured.lambda_name:
         with suppress(TimeoutError):
-            within(TIMEOUT_SECONDS, partial(_call, configured))
+            http_client.within(TIMEOUT_SECONDS, partial(_call, configured))
 
 
 def _call(configured: WakeSettings) -> None:
@@ -42,14 +41,14 @@ def _call(configured: WakeSettings) -> None:
 def _call_action(configured: WakeSettings) -> None:
     """DigitalOcean's REST call of another function, which answers 202 at once."""
     token = base64.b64encode(configured.key.encode()).decode()
-    request = urllib.request.Request(  # noqa: S310 - settings.py lets only http and https through
+    http_client.call(
         f"{configured.url}?blocking=false",
-        data=b"{}",
-        headers={"Authorization": f"Basic {token}", "Content-Type": "application/json"},
+        seconds=TIMEOUT_SECONDS,
+        most_bytes=MAX_ANSWER_BYTES,
         method="POST",
+        headers={"Authorization": f"Basic {token}", "Content-Type": "application/json"},
+        body=b"{}",
     )
-    with urllib.request.build_opener(NoRedirects).open(request, timeout=TIMEOUT_SECONDS):
-        return
 
 
 def _invoke_lambda(name: str) -> None:

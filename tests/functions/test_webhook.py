@@ -426,7 +426,7 @@ def test_a_wake_url_where_nobody_listens_changes_nothing(deliver, db, wakes, mon
 
     assert deliver()
 
-    assert "the poller could not be woken: URLError" in caplog.text
+    assert "the poller could not be woken: ConnectionRefusedError" in caplog.text
 
 
 def test_the_key_is_not_taken_to_another_host(deliver, db, wakes):

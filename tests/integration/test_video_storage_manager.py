@@ -3,8 +3,11 @@
 import hashlib
 import io
 import os
+import socket
 import tempfile
+import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -305,6 +308,34 @@ def test_every_configured_server_may_be_fetched_from(videos, scripted, content_u
 
         assert Path(videos.download_sora_video(content_url, KEY)).read_bytes() == film
         assert first.requests == []
+
+
+def test_waiting_for_a_turn_to_download_is_part_of_the_time_it_has(content_url, scripted):
+    """Else a step that was given the rest of a run would begin a whole download after it."""
+    videos = VideoStorageManager(downloads=1)
+    begun, over = threading.Event(), threading.Event()
+
+    def held(connection: socket.socket) -> None:
+        begun.set()
+        over.wait(10)
+
+    def download() -> None:
+        with suppress(SceneFailure):
+            videos.download_sora_video(content_url, KEY)
+
+    scripted.script(held)
+    first = threading.Thread(target=download)
+    first.start()
+    begun.wait(10)
+    try:
+        with pytest.raises(SceneFailure, match="no other download ended") as failed:
+            videos.download_sora_video(content_url, KEY, seconds=0.1)
+    finally:
+        over.set()
+        first.join()
+
+    assert failed.value.failure_code == "download_failed"
+    assert len(scripted.requests) == 1
 
 
 @pytest.mark.parametrize("missing", ["SORA_BASE_URL", "DO_SPACES_ACCESS_KEY", "DO_SPACES_SECRET_KEY"])

@@ -1,17 +1,26 @@
-"""Calls to a provider: bounded in time and size, to configured hosts only, the key shown to no other host."""
+"""Calls to a provider: bounded in time and size, to configured hosts only, the key shown to no other host.
 
+requests does the talking, over the sockets of http_client.py.
+"""
+
+import socket
 import ssl
-import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from typing import Any, cast
-from urllib.parse import urljoin, urlsplit
 
 import requests
+import urllib3.connection
+import urllib3.connectionpool
 import urllib3.exceptions
+from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
+from urllib3.util.ssl_ import create_urllib3_context
 
+from generation_history import http_client
 from generation_history.errors import NotAllowed, ProviderUnavailable
+from generation_history.http_client import BoundedHead, bounded, is_out_of_time
+from generation_history.urls import Url, resolve
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
@@ -35,19 +44,61 @@ class Bearer(AuthBase):
         return request
 
 
+class _Plain(BoundedHead, urllib3.connection.HTTPConnection):
+    def _new_conn(self) -> socket.socket:
+        try:
+            return http_client.connect(self.host, self.port, timeout=self.timeout)
+        except socket.gaierror as error:
+            raise urllib3.exceptions.NameResolutionError(self.host, self, error) from error
+        except TimeoutError as error:
+            raise urllib3.exceptions.ConnectTimeoutError(self, f"no connection to {self.host} in time") from error
+        except OSError as error:
+            raise urllib3.exceptions.NewConnectionError(self, str(error)) from error
+
+
+class _Encrypted(_Plain, urllib3.connection.HTTPSConnection):
+    pass
+
+
+class _PlainPool(urllib3.connectionpool.HTTPConnectionPool):
+    ConnectionCls: Any = _Plain
+
+
+class _EncryptedPool(urllib3.connectionpool.HTTPSConnectionPool):
+    ConnectionCls: Any = _Encrypted
+
+
+class _Adapter(HTTPAdapter):
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **how: Any) -> None:  # noqa: FBT001, FBT002 - as HTTPAdapter has it
+        context = http_client.tls(create_urllib3_context())
+        super().init_poolmanager(connections, maxsize, block, ssl_context=context, **how)
+        classes: dict[str, Any] = {"http": _PlainPool, "https": _EncryptedPool}
+        self.poolmanager.pool_classes_by_scheme = classes
+
+
 class Session(requests.Session):
-    """Knows of no redirects: requests reads a redirect's body, however long, even where it is not to follow it."""
+    """Every connection of it is one of http_client, which there is only within bounded().
+
+    It knows of no redirects: requests reads a redirect's body, however long, even where it is not to follow it. Nor of
+    proxies: whoever the environment names as one would be shown the key.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, _Adapter())
+
+    def merge_environment_settings(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """What requests is to do besides, a certificate authority of the environment's among it."""
+        return {**super().merge_environment_settings(*args, **kwargs), "proxies": {}}
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002
         """None, for any response."""
         return None
 
 
-def origin(url: str) -> tuple[str, str, int]:
-    """The scheme, host and port of a URL, its port filled in."""
-    parts = urlsplit(url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    return parts.scheme, (parts.hostname or "").lower(), port
+class TookTooLong(requests.Timeout):
+    """The call's bounds are over, and its body has not come to its end."""
 
 
 def never_left(error: requests.RequestException) -> bool:
@@ -60,38 +111,52 @@ def never_left(error: requests.RequestException) -> bool:
     return isinstance(reason, (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError))
 
 
+def answering(named: frozenset[str]) -> AbstractContextManager[None]:
+    """Bounds a question and its whole answer."""
+    return bounded(ANSWER_SECONDS, named=named)
+
+
 def read_answer(response: requests.Response) -> bytes:
     """The body of an answer, within the limits of bytes and time; ProviderUnavailable beyond them."""
     body = bytearray()
-    deadline = time.monotonic() + ANSWER_SECONDS
-    with closing(response):
-        for chunk in chunks(response):
-            body += chunk
-            if len(body) > MAX_ANSWER_BYTES or time.monotonic() > deadline:
-                raise ProviderUnavailable("the provider's answer was too long or took too long")
+    with bounded(ANSWER_SECONDS), closing(response):
+        try:
+            for chunk in chunks(response):
+                body += chunk
+                if len(body) > MAX_ANSWER_BYTES:
+                    raise ProviderUnavailable(f"the provider's answer has more than {MAX_ANSWER_BYTES} bytes")
+        except TookTooLong:
+            raise ProviderUnavailable("the provider's answer took too long") from None
     return bytes(body)
 
 
 def chunks(response: requests.Response) -> Iterator[bytes]:
-    """The body piece by piece, as it arrives: a slow server's bytes are handed on before a whole chunk is there."""
+    """The body piece by piece, as it arrives: a slow server's bytes are handed on before a whole chunk is there.
+
+    TookTooLong when the bounds of the call are over, ConnectionError for all else that is in the way.
+    """
     try:
         while chunk := cast("bytes", response.raw.read1(CHUNK_BYTES, decode_content=True)):
             yield chunk
+            if is_out_of_time():
+                raise TookTooLong("the body took too long")
     except urllib3.exceptions.HTTPError as error:
+        if is_out_of_time():
+            raise TookTooLong("the body took too long") from error
         raise requests.ConnectionError(error) from error
 
 
-def get_across_redirects(session: Session, url: str, *, key: str, download_hosts: frozenset[str]) -> requests.Response:
+def get_across_redirects(session: Session, url: Url, *, key: str, download_hosts: frozenset[str]) -> requests.Response:
     """The answer at the end of at most MAX_REDIRECTS redirects, its body not read yet.
 
-    A redirect to another host is followed only to download_hosts, and never with the key.
+    A redirect to another host is followed only to download_hosts, and never with the key. UnclearUrl for a redirect to
+    what parsers could read differently.
     """
-    home = origin(url)
+    home = url.origin
     for _ in range(MAX_REDIRECTS + 1):
-        at_home = origin(url) == home
         response = session.get(
-            url,
-            auth=Bearer(key if at_home else None),
+            url.text,
+            auth=Bearer(key if url.origin == home else None),
             headers={"Accept-Encoding": "identity"},
             timeout=(CONNECT_SECONDS, READ_SECONDS),
             allow_redirects=False,
@@ -100,9 +165,9 @@ def get_across_redirects(session: Session, url: str, *, key: str, download_hosts
         if not response.is_redirect:
             return response
         response.close()
-        # Header bytes come as Latin-1, whatever they are.
-        url = urljoin(url, response.headers["Location"].encode("latin-1").decode("utf-8", "replace"))
-        scheme, host, _port = origin(url)
-        if origin(url) != home and (host not in download_hosts or (home[0], scheme) == ("https", "http")):
-            raise NotAllowed(f"the provider redirects to {host}, which SORA_DOWNLOAD_HOSTS does not name")
+        url, left = resolve(response.headers["Location"], url), url
+        if (left.scheme, url.scheme) == ("https", "http"):
+            raise NotAllowed(f"the provider redirects to {url.host} without encryption")
+        if url.origin != home and url.host not in download_hosts:
+            raise NotAllowed(f"the provider redirects to {url.host}, which SORA_DOWNLOAD_HOSTS does not name")
     raise ProviderUnavailable("the provider redirects in circles")

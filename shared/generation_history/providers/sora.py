@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote
 
 import requests
 
@@ -27,6 +27,7 @@ from generation_history.errors import (
     Rejected,
     SceneFailure,
 )
+from generation_history.http_client import bounded
 from generation_history.models import FailureCode
 from generation_history.providers import VideoJob, VideoRequest
 from generation_history.providers.http import (
@@ -34,15 +35,19 @@ from generation_history.providers.http import (
     READ_SECONDS,
     Bearer,
     Session,
+    TookTooLong,
+    answering,
     chunks,
     get_across_redirects,
     never_left,
-    origin,
     read_answer,
 )
+from generation_history.urls import UnclearUrl, as_address, is_below, parse_url
 
 #: Making a job may take long; giving up early would leave its outcome unknown.
 SUBMIT_SECONDS = 60.0
+#: Looking through all pages of a list.
+FIND_SECONDS = 120.0
 DOWNLOAD_SECONDS = 300.0
 #: Four of them at once fit into a function whose temporary files are in memory.
 MAX_VIDEO_BYTES = 128 * 1024 * 1024
@@ -63,9 +68,16 @@ class SoraProvider:
         if not re.fullmatch("[!-~]+", key):
             # Said here: http.client would repeat the key in its complaint.
             raise NotConfigured("OPENAI_API_KEY must be of visible ASCII characters, without a space")
+        try:
+            self._base = parse_url(base_url)
+        except UnclearUrl as error:
+            raise NotConfigured(f"SORA_BASE_URL must be a plain http or https URL: {error}") from None
         self.base_url = base_url
         self._key = key
         self._download_hosts = download_hosts
+        # What the operator named may be private; a name to download from must not become so by its owner's doing.
+        plain = {host for host in download_hosts if host == "localhost" or as_address(host)}
+        self._named = frozenset({self._base.host, *plain})
         self._local = threading.local()
 
     def submit(self, request: VideoRequest) -> VideoJob:
@@ -79,9 +91,9 @@ class SoraProvider:
         }
         try:
             # A connection of its own: one kept from before may be dead, and then nobody knows whether this was read.
-            with Session() as session:
+            with Session() as session, bounded(CONNECT_SECONDS + SUBMIT_SECONDS, named=self._named):
                 response = session.post(
-                    f"{self.base_url}/videos",
+                    f"{self._base.base}/videos",
                     files=form,
                     auth=Bearer(self._key),
                     timeout=(CONNECT_SECONDS, SUBMIT_SECONDS),
@@ -114,6 +126,10 @@ class SoraProvider:
 
     def find(self, request: VideoRequest, *, since: datetime, until: datetime) -> list[VideoJob]:
         """The server's jobs of just this request within these times, newest first."""
+        with bounded(FIND_SECONDS):
+            return self._look_through(request, since, until)
+
+    def _look_through(self, request: VideoRequest, since: datetime, until: datetime) -> list[VideoJob]:
         listed: dict[str, VideoJob] = {}
         query = {"limit": str(LIST_PAGE), "order": "desc"}
         for _ in range(MAX_LIST_PAGES):
@@ -136,15 +152,16 @@ class SoraProvider:
 
     def _ask(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
         try:
-            response = self._session().get(
-                f"{self.base_url}/{path}",
-                params=dict(query or {}),
-                auth=Bearer(self._key),
-                timeout=(CONNECT_SECONDS, READ_SECONDS),
-                allow_redirects=False,
-                stream=True,
-            )
-            answer = _object(read_answer(response))
+            with answering(self._named):
+                response = self._session().get(
+                    f"{self._base.base}/{path}",
+                    params=dict(query or {}),
+                    auth=Bearer(self._key),
+                    timeout=(CONNECT_SECONDS, READ_SECONDS),
+                    allow_redirects=False,
+                    stream=True,
+                )
+                answer = _object(read_answer(response))
         except requests.RequestException as error:
             raise ProviderUnavailable(
                 f"SORA_BASE_URL: {self._host()} cannot be asked: {type(error).__name__}"
@@ -180,6 +197,10 @@ class SoraProvider:
         """Where the finished job's video is fetched from."""
         return f"{self.base_url}/videos/{quote(job_id, safe='')}/content"
 
+    def has(self, content_url: str) -> bool:
+        """Whether this is plainly a URL of this server, below its base URL."""
+        return is_below(content_url, self._base)
+
     def fetch(self, content_url: str, target: Path, *, seconds: float | None = None) -> int:
         """The size in bytes of the mp4 now at target: whole, at most MAX_VIDEO_BYTES, starting with an ftyp box.
 
@@ -187,15 +208,23 @@ class SoraProvider:
 
         InvalidValue for a URL of another server than this one. SceneFailure says what came instead of a video.
         """
-        if not content_url.startswith(f"{self.base_url}/") or _climbs(content_url):
+        if not self.has(content_url):
             raise InvalidValue("the content URL is not of the server that SORA_BASE_URL names")
+        limit = DOWNLOAD_SECONDS if seconds is None else min(seconds, DOWNLOAD_SECONDS)
         try:
-            response = get_across_redirects(
-                self._session(), content_url, key=self._key, download_hosts=self._download_hosts
-            )
-            with response:
+            with (
+                bounded(limit, named=self._named),
+                get_across_redirects(
+                    self._session(), parse_url(content_url), key=self._key, download_hosts=self._download_hosts
+                ) as response,
+            ):
                 self._check_answer(response)
-                return _save(response, target, min(seconds or DOWNLOAD_SECONDS, DOWNLOAD_SECONDS))
+                return _save(response, target, limit)
+        except TookTooLong:
+            target.unlink(missing_ok=True)
+            raise SceneFailure("download_failed", f"the download took more than {limit:.0f} s") from None
+        except UnclearUrl as error:
+            raise SceneFailure("download_failed", f"the provider redirects to what is refused: {error}") from None
         except (requests.RequestException, OSError, ValueError) as error:
             target.unlink(missing_ok=True)
             raise SceneFailure("download_failed", f"the download broke off: {type(error).__name__}") from None
@@ -251,12 +280,7 @@ class SoraProvider:
         return session
 
     def _host(self) -> str:
-        return origin(self.base_url)[1]
-
-
-def _climbs(url: str) -> bool:
-    """Whether the path has a dot segment, plain or escaped, which requests would resolve to another path."""
-    return not {".", ".."}.isdisjoint(unquote(urlsplit(url).path).split("/"))
+        return self._base.host
 
 
 def _save(response: requests.Response, target: Path, seconds: float) -> int:
