@@ -97,7 +97,10 @@ def parse_url(text: str, *, login: bool = False) -> Url:
 def resolve(location: str, base: Url) -> Url:
     """Where a redirect's Location leads to, seen from base; UnclearUrl as for parse_url, a login is dropped."""
     # Header bytes come as Latin-1, whatever they are. In a host their escapes are refused.
-    decoded = location.encode("latin-1", "replace").decode("utf-8", "replace")
+    try:
+        decoded = location.encode("latin-1").decode("utf-8", "replace")
+    except UnicodeEncodeError:
+        raise UnclearUrl("it has letters that no header has") from None
     escaped = "".join(char if char.isascii() else quote(char) for char in decoded)
     _check_characters(escaped)
     if _SCHEME.match(escaped):

@@ -43,7 +43,16 @@ PIECES = st.sampled_from(
         *("é", "。", "ﬁ", "\u2100", "ß", "_", "-", "~", "*", "+", ";", "&", "=", "|", "'", '"', "<", "`", "{", "^"),
     ]
 )
+#: Mostly plain, so that most are read.
+PLAIN = st.builds(
+    "{}//{}{}{}".format,
+    st.sampled_from(["http:", "HTTPS:"]),
+    st.sampled_from(["home.test", "EVIL.test", "127.0.0.1", "[0:0::1]", "user:pass@home.test", "a-b_c"]),
+    st.sampled_from(["", ":80", ":443", ":8443", "?", "#"]),
+    st.text("/?#aZ09-._~%2fe:@!$&'()*+,;=|[]^{}\"<>`", max_size=12).map("/".__add__),
+)
 TEXTS = st.one_of(
+    PLAIN,
     st.lists(PIECES, max_size=12).map("".join),
     st.builds(
         "{}//{}{}".format, st.sampled_from(["http:", "https:"]), PIECES, st.lists(PIECES, max_size=8).map("".join)
