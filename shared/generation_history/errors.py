@@ -167,7 +167,8 @@ class StoreRefused(SceneFailure):
 class ProviderError(HistoryError):
     """A video provider's answer, or the lack of one; retry_after is in seconds where it named any.
 
-    answer is what it said, as it came and bounded, where that was not understood.
+    answer is what came of an answer to a POST, for whoever has to find out what became of it: bounded, storable and
+    without our key. It is no part of the text.
     """
 
     status = 502
@@ -187,8 +188,10 @@ class NotSent(ProviderError):
 class Rejected(ProviderError):
     """The provider refused this request for good."""
 
-    def __init__(self, message: str, *, failure_code: FailureCode = "submit_rejected") -> None:
-        super().__init__(message)
+    def __init__(
+        self, message: str, *, failure_code: FailureCode = "submit_rejected", answer: str | None = None
+    ) -> None:
+        super().__init__(message, answer=answer)
         self.failure_code: FailureCode = failure_code
 
 

@@ -1,8 +1,9 @@
 """What may be recorded: each value's type, and the limits that no constraint of a column names."""
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, time
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Final, cast
 from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
@@ -51,10 +52,18 @@ def _latest(value: object) -> datetime:
     return _moment(value, of_day=time.max)
 
 
+#: What a caller may name as a provider's job: parts of letters, digits and - _ . : = + with single slashes between
+#: them, none of them dots only. Everything else is an id that some server reads as another one: behind a usual nginx
+#: `./video_1`, `video_1?` and `%2e/video_1` are video_1, which may be another owner's.
+VIDEO_ID_PATTERN: Final = "^[.]*[A-Za-z0-9_:=+-][A-Za-z0-9_:=+.-]*(/[.]*[A-Za-z0-9_:=+-][A-Za-z0-9_:=+.-]*)*$"
+
+
 def _names_a_job(video_id: str) -> str:
-    if video_id in {"", ".", ".."}:
-        # In a URL these name no job, but what is around it.
-        raise ValueError("no provider job has such an id")
+    if not re.fullmatch(VIDEO_ID_PATTERN.strip("^$"), video_id):
+        raise ValueError(
+            "a provider's job id is of the letters A to Z, digits and - _ . : = + with single slashes between parts,"
+            " none of them dots only"
+        )
     return video_id
 
 

@@ -94,6 +94,8 @@ class Job:
     sora_video_id: str | None
     provider_base_url: str | None
     bound_to: str | None
+    #: Whether the provider itself gave the id, as its answer to our POST.
+    accepted: bool
     model: str | None
     size: str | None
     seconds: int | None
@@ -154,6 +156,8 @@ class WorkQueue:
             select v.generation_id, v.variant_type, s.scene_number, w.attempt, s.status, s.sora_prompt as prompt,
                 w.sora_video_id, w.provider_base_url, s.model, s.size, s.seconds,
                 case when a.sora_video_id = w.sora_video_id then a.provider_base_url end as bound_to,
+                coalesce(a.sora_video_id = w.sora_video_id and a.outcome in ('accepted', 'late')
+                    and a.intended_at is not null, false) as accepted,
                 coalesce(s.expires_at < now(), false) as expired,
                 coalesce(extract(epoch from now() - a.accepted_at)::float, 0) as age_seconds,
                 a.intended_at, coalesce(extract(epoch from now() - a.intended_at)::float, 0) as intended_seconds_ago,

@@ -29,7 +29,8 @@ from generation_history.errors import (
 from generation_history.intents import Intent, Intents
 from generation_history.models import FailureCode, ProviderState, Step
 from generation_history.posts import Posts
-from generation_history.providers import VideoJob, VideoProvider, VideoRequest
+from generation_history.providers import UnnamedAnswer, VideoJob, VideoProvider, VideoRequest
+from generation_history.providers.words import says_expired
 from generation_history.settings import Limits, ProviderSettings
 from generation_history.video_storage_manager import VideoStorageManager, providers
 from generation_history.work_queue import NO_LIMITS, Job, WorkQueue
@@ -48,6 +49,13 @@ _LATE: Final[Mapping[Step, FailureCode]] = {
     "find": "submit_unknown",
     "poll": "timed_out",
     "store": "timed_out",
+}
+#: What a scene is failed as whose job ended so at its provider, and why where that does not say. A provider's
+#: cancelling is none of ours ("cancelled" means never submitted): like a failure, it leaves nothing to fetch.
+_NO_VIDEO: Final[Mapping[str, tuple[FailureCode, str]]] = {
+    "failed": ("provider_failed", "the provider gave no reason"),
+    "cancelled": ("provider_failed", "the provider cancelled it and gave no reason"),
+    "expired": ("expired", "the provider says that it has expired"),
 }
 #: How often a poller with hands free looks for work that became due meanwhile.
 LOOK_SECONDS = 1.0
@@ -231,12 +239,12 @@ class Worker:
         else:
             self._queue.postpone(job, reason, retry_after=retry_after)
 
-    def _refused(self, job: Job, code: FailureCode, reason: str) -> None:
-        """What the provider said is believed once it said so often enough in a row."""
+    def _refused(self, job: Job, code: FailureCode, reason: str, *, end: FailureCode | None = None) -> None:
+        """What the provider said is believed once it said so often enough in a row; the scene is failed as end then."""
         # An outage before it counts for nothing: it ends, and often in such answers.
         times = 1 + (job.failures if (job.last_error or "").startswith(f"{code}: ") else 0)
         if job.overdue or times >= MOST_REFUSALS:
-            self._queue.give_up(job, code, reason)
+            self._queue.give_up(job, end or code, reason)
         else:
             self._queue.postpone(job, f"{code}: {reason}", failures=times)
 
@@ -386,7 +394,7 @@ class Worker:
             self._wait_for_a_person(job, "provider_gone", _unnamed(job))
             return
         try:
-            video = provider.poll(video_id)
+            video = self._ask(provider, video_id, job)
         except JobGone as error:
             self._not_known(job, provider, SceneFailure("not_found", str(error)))
         except ProviderUnavailable as error:
@@ -394,7 +402,24 @@ class Worker:
             self._later(job, "timed_out", str(error), retry_after=error.retry_after)
         else:
             self._note(provider, "ok", took_a_post=False)
-            self._observe(job, video)
+            if self._is_nobody_elses(job, provider, video):
+                self._observe(job, video)
+
+    def _ask(self, provider: VideoProvider, video_id: str, job: Job) -> VideoJob:
+        try:
+            return provider.poll(video_id)
+        except UnnamedAnswer as answer:
+            if not job.accepted:
+                raise
+            return answer.job
+
+    def _is_nobody_elses(self, job: Job, provider: VideoProvider, video: VideoJob) -> bool:
+        """Whether no other scene has the job by another of its ids: naming that must not bring another's video home."""
+        others = [] if job.accepted else [replace(video, id=other) for other in video.other_ids]
+        if not others or len(self._queue.unclaimed(provider.base_url, others)) == len(others):
+            return True
+        self._queue.give_up(job, "not_found", "another scene has this provider job already")
+        return False
 
     def _not_known(self, job: Job, provider: VideoProvider, failure: SceneFailure) -> None:
         """The provider does not know the job: believed once it said so often enough, unless it is gone itself."""
@@ -406,10 +431,11 @@ class Worker:
             self._queue.postpone(job, _gone(provider), failures=job.failures, retry_after=GONE_SECONDS)
 
     def _observe(self, job: Job, video: VideoJob) -> None:
-        if video.status == "failed":
-            moderated = video.error_code == "moderation_blocked"
-            code: FailureCode = "moderation_blocked" if moderated else "provider_failed"
-            self._queue.give_up(job, code, video.error_message or "the provider gave no reason")
+        if video.status in _NO_VIDEO:
+            code, reason = _NO_VIDEO[video.status]
+            if video.error_code == "moderation_blocked":
+                code = "moderation_blocked"
+            self._queue.give_up(job, code, video.error_message or reason, answer=video.answer)
         elif video.status == "completed":
             self._queue.observed(job, video, step="store")
             self._store(replace(job, step="store", failures=0, last_error=None))
@@ -447,15 +473,15 @@ class Worker:
             self._queue.complete(job, video_url=video_url, thumbnail_url=thumbnail_url, metadata=metadata)
 
     def _not_fetched(self, job: Job, failure: SceneFailure) -> None:
+        """When a copy expires is a hint, and clocks differ: only what the provider says often enough ends its job."""
         code, reason = failure.failure_code, str(failure)
         if failure.final:
             self._queue.give_up(job, code, reason)
-        elif job.expired:
-            self._queue.give_up(job, "expired", reason)
-        elif code == "download_failed":
+        elif code == "download_failed" and not says_expired(reason):
             self._later(job, code, reason)
         else:
-            self._refused(job, code, reason)
+            is_gone_by_now = says_expired(reason) or (code == "not_found" and job.expired)
+            self._refused(job, code, reason, end="expired" if is_gone_by_now else code)
 
     def _provider(self, job: Job) -> VideoProvider | None:
         """The client of the server that knows this job; today's first server may be another one."""

@@ -29,7 +29,7 @@ def test_it_answers_with_the_scene_and_queues_it_to_be_polled(record, scene_id, 
 
 
 @pytest.mark.parametrize(
-    "video_id", ["video_68d7512d07848190b3e45da0ecbebcde", "dmlkZW8=+/==", "a/../b", "1", "x" * 1000]
+    "video_id", ["video_68d7512d07848190b3e45da0ecbebcde", "dmlkZW8=+/==", "operations/a:b.c", "1", "x" * 1000]
 )
 def test_ids_of_any_provider_are_taken(record, video_id: str):
     assert record({"sora_video_id": video_id}).json["scene"]["sora_video_id"] == video_id
@@ -49,6 +49,8 @@ def test_what_names_no_job_is_refused_by_name(record, db):
         ({"sora_video_id": "ü"}, "sora_video_id: "),
         ({"sora_video_id": "."}, "sora_video_id: "),
         ({"sora_video_id": ".."}, "sora_video_id: "),
+        ({"sora_video_id": "a/../b"}, "sora_video_id: "),
+        ({"sora_video_id": "video_1?"}, "sora_video_id: "),
         ("", "the body: "),
         ("[]", "the body is not a JSON object"),
     ):

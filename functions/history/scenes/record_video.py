@@ -12,6 +12,7 @@ from generation_history.contract import answers
 from generation_history.endpoint import handler, history, ok
 from generation_history.models import Scene
 from generation_history.publishing import SignedLinks
+from generation_history.values import VIDEO_ID_PATTERN
 
 router = Router()
 main = handler(router)
@@ -20,7 +21,7 @@ main = handler(router)
 class ProviderJob(JsonObject):
     """The job's id at the configured provider; no URL is taken, the provider knows where its video is."""
 
-    sora_video_id: str = Field(min_length=1, max_length=1000, pattern="^[!-~]+$")
+    sora_video_id: str = Field(min_length=1, max_length=1000, json_schema_extra={"pattern": VIDEO_ID_PATTERN})
 
 
 @router.post("/history/scenes/<scene_id>/video", responses=answers(202, scene=Scene))

@@ -6,6 +6,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from generation_history.errors import ProviderUnavailable
+
 
 @dataclass(frozen=True)
 class VideoRequest:
@@ -19,7 +21,13 @@ class VideoRequest:
 
 @dataclass(frozen=True)
 class VideoJob:
-    """A provider's job as it described it; what it left out is None."""
+    """A provider's job as it described it; what it left out is None.
+
+    A status of "completed", "failed", "cancelled" or "expired" means that it is over, whatever the provider's own word
+    was; any other one is the provider's, and means that it is still running. error_code is "moderation_blocked" for
+    each of the names that this has. other_ids are further ones by which the provider may know the same job. answer is
+    the provider's whole answer (bounded, storable, without our key) where it was not just what OpenAI's would be.
+    """
 
     id: str
     status: str
@@ -32,7 +40,7 @@ class VideoJob:
     expires_at: datetime | None = None
     error_code: str | None = None
     error_message: str | None = None
-    #: What the provider said, as it came and bounded, where that is not in the usual form.
+    other_ids: tuple[str, ...] = ()
     answer: str | None = None
 
     def is_of(self, request: VideoRequest) -> bool:
@@ -43,6 +51,17 @@ class VideoJob:
             request.size,
             request.seconds,
         )
+
+
+class UnnamedAnswer(ProviderUnavailable):
+    """An answer that tells of a job, and not of which: for an id that the provider itself gave it is the right one.
+
+    Whatever else names a job may be read by a server as another one's id.
+    """
+
+    def __init__(self, message: str, job: VideoJob) -> None:
+        super().__init__(message)
+        self.job = job
 
 
 class VideoProvider(Protocol):
@@ -67,7 +86,10 @@ class VideoProvider(Protocol):
         ...
 
     def poll(self, job_id: str) -> VideoJob:
-        """How the job stands. JobGone where there is none."""
+        """How the job of just this id stands. JobGone where there is none, ProviderUnavailable for another's.
+
+        UnnamedAnswer where the answer does not say which job it is of.
+        """
         ...
 
     def is_gone(self) -> bool:

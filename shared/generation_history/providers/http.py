@@ -116,9 +116,12 @@ def answering(named: frozenset[str]) -> AbstractContextManager[None]:
     return bounded(ANSWER_SECONDS, named=named)
 
 
-def read_answer(response: requests.Response) -> bytes:
-    """The body of an answer, within the limits of bytes and time; ProviderUnavailable beyond them."""
-    body = bytearray()
+def read_answer(response: requests.Response, body: bytearray | None = None) -> bytes:
+    """The body of an answer, within the limits of bytes and time; ProviderUnavailable beyond them.
+
+    What comes is put into body, where it also is after an error.
+    """
+    body = bytearray() if body is None else body
     with bounded(ANSWER_SECONDS), closing(response):
         try:
             for chunk in chunks(response):

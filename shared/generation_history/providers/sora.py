@@ -29,7 +29,8 @@ from generation_history.errors import (
 )
 from generation_history.http_client import bounded
 from generation_history.models import FailureCode
-from generation_history.providers import VideoJob, VideoRequest
+from generation_history.providers import UnnamedAnswer, VideoJob, VideoRequest, answers, plain_values
+from generation_history.providers.answer_parts import is_page
 from generation_history.providers.http import (
     CONNECT_SECONDS,
     READ_SECONDS,
@@ -42,6 +43,7 @@ from generation_history.providers.http import (
     never_left,
     read_answer,
 )
+from generation_history.providers.reasons import error_code, reason
 from generation_history.urls import UnclearUrl, as_address, is_below, parse_url
 
 #: Making a job may take long; giving up early would leave its outcome unknown.
@@ -57,6 +59,7 @@ MAX_LIST_PAGES = 20
 
 _REFUSED_KEY = frozenset({401, 402, 403})
 _GONE = frozenset({404, 410})
+_OVER_WITHOUT_A_VIDEO = frozenset({"failed", "cancelled", "expired"})
 
 
 class SoraProvider:
@@ -108,21 +111,37 @@ class SoraProvider:
 
     def _submitted(self, response: requests.Response) -> VideoJob:
         status = response.status_code
+        body = bytearray()
         try:
-            answer = _object(read_answer(response))
+            answer = answers.parse(read_answer(response, body))
         except (ProviderUnavailable, requests.RequestException):
-            answer = {}
+            answer = None
+        job = answers.posted_job(answer, key=self._key, now=datetime.now(UTC))
+        if job is not None and _accepts(status, answer, job):
+            return job
+        kept = self._kept(response, bytes(body), answer)
         said = self._said(answer) or f"HTTP {status}"
+        if not 400 <= status < 500:  # noqa: PLR2004
+            raise OutcomeUnknown(f"{self._host()} answered the POST with {said} and no job", answer=kept)
+        is_over = job is not None and job.status in _OVER_WITHOUT_A_VIDEO
+        if answers.may_name_a_job(answer) and not is_over:
+            raise OutcomeUnknown(f"{self._host()} refused the POST with {said}, but names a job", answer=kept)
         if status == requests.codes.too_many_requests:
-            raise NotSent(f"{self._host()} is busy: {said}", retry_after=_retry_after(response))
+            raise NotSent(f"{self._host()} is busy: {said}", retry_after=_retry_after(response), answer=kept)
         if status in _REFUSED_KEY:
-            raise NotAllowed(f"OPENAI_API_KEY was refused by {self._host()}: {said}")
-        if 400 <= status < 500:  # noqa: PLR2004
-            moderated = _error(answer).get("code") == "moderation_blocked"
-            raise Rejected(said, failure_code="moderation_blocked" if moderated else "submit_rejected")
-        if not response.ok or response.is_redirect or not _is_job(answer):
-            raise OutcomeUnknown(f"{self._host()} answered the POST with {said} and no job")
-        return self._job(answer)
+            raise NotAllowed(f"OPENAI_API_KEY was refused by {self._host()}: {said}", answer=kept)
+        moderated = error_code(answer) == "moderation_blocked"
+        raise Rejected(said, failure_code="moderation_blocked" if moderated else "submit_rejected", answer=kept)
+
+    def _kept(self, response: requests.Response, body: bytes, answer: Any) -> str | None:
+        """What came of an answer that tells of no job for sure; None for nothing, and for a list of anybody's jobs."""
+        if is_page(answer):
+            return None
+        # Some name a job there alone.
+        location = response.headers.get("Location", "")
+        head = plain_values.kept(f"Location: {location}\n".encode(), self._key) if location else ""
+        came = plain_values.kept(body if answer is None else answer, self._key) if body else ""
+        return (head + came)[: plain_values.MAX_ANSWER_LENGTH] or None
 
     def find(self, request: VideoRequest, *, since: datetime, until: datetime) -> list[VideoJob]:
         """The server's jobs of just this request within these times, newest first."""
@@ -133,24 +152,41 @@ class SoraProvider:
         listed: dict[str, VideoJob] = {}
         query = {"limit": str(LIST_PAGE), "order": "desc"}
         for _ in range(MAX_LIST_PAGES):
-            page = self._ask("videos", query)
-            jobs = {item["id"]: self._job(item) for item in self._list(page) if _is_job(item)}
+            _, page = self._ask("videos", query)
+            jobs = {job.id: job for job in self._list(page)}
             # Pages may overlap, as jobs are made meanwhile; a server that does not page gives the same one again.
             news = jobs.keys() - listed.keys()
             listed |= jobs
             oldest = min((job.created_at for job in jobs.values() if job.created_at), default=None)
             # Some do not say whether there is more: only a page without news is their end.
-            if not news or page.get("has_more") is False or (oldest and oldest < since):
+            if not news or cast("dict[str, Any]", page).get("has_more") is False or (oldest and oldest < since):
                 wanted = [job for job in listed.values() if job.is_of(request)]
                 return [job for job in wanted if job.created_at and since <= job.created_at <= until]
             query["after"] = list(jobs)[-1]
         raise ProviderUnavailable(f"{self._host()} lists more jobs than can be looked through")
 
     def poll(self, job_id: str) -> VideoJob:
-        """How the job stands now."""
-        return self._job(self._ask(f"videos/{quote(job_id, safe='')}"))
+        """How the job of just this id stands now."""
+        if plain_values.storable_id(job_id) is None:
+            raise JobGone("no provider job has such an id")
+        response, answer = self._ask(f"videos/{quote(job_id, safe='')}", job_id=job_id)
+        job = self._polled(answer, job_id)
+        if job is None and response.ok:
+            unnamed = answers.unnamed_job(answer, job_id, key=self._key, now=datetime.now(UTC))
+            if unnamed is not None:
+                raise UnnamedAnswer(f"{self._host()} answered without saying which job it is of", unnamed)
+        if job is None:
+            # What it is of may be another owner's: nothing of it is repeated.
+            raise ProviderUnavailable(f"{self._host()} answered with no job, or with another one than was asked for")
+        return job
 
-    def _ask(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
+    def _polled(self, answer: Any, job_id: str) -> VideoJob | None:
+        return answers.polled_job(answer, job_id, key=self._key, now=datetime.now(UTC))
+
+    def _ask(
+        self, path: str, query: Mapping[str, str] | None = None, *, job_id: str | None = None
+    ) -> tuple[requests.Response, Any]:
+        """A good answer; or, about the job of this id, one with an error status that tells of it all the same."""
         try:
             with answering(self._named):
                 response = self._session().get(
@@ -161,14 +197,17 @@ class SoraProvider:
                     allow_redirects=False,
                     stream=True,
                 )
-                answer = _object(read_answer(response))
+                answer = answers.parse(read_answer(response))
         except requests.RequestException as error:
             raise ProviderUnavailable(
                 f"SORA_BASE_URL: {self._host()} cannot be asked: {type(error).__name__}"
             ) from None
+        if response.ok and answer:
+            return response, answer
         # A relative answers for a failed job with an error status and the job itself.
-        if (response.ok and answer) or _is_job(answer):
-            return answer
+        job = None if job_id is None else self._polled(answer, job_id)
+        if job is not None and answers.tells_of_a_job(answer, job):
+            return response, answer
         said = self._said(answer) or f"HTTP {response.status_code}"
         if response.status_code in _GONE:
             raise JobGone(f"{self._host()} knows no such job: {said}")
@@ -179,7 +218,7 @@ class SoraProvider:
     def check(self) -> None:
         """Guarantees that the server lists videos and takes the key; the error names the setting to look at."""
         try:
-            self._list(self._ask("videos", {"limit": "1"}))
+            self._list(self._ask("videos", {"limit": "1"})[1])
         except JobGone:
             raise ProviderUnavailable(f"SORA_BASE_URL: there is no /videos at {self.base_url}") from None
         except ProviderUnavailable as error:
@@ -246,32 +285,15 @@ class SoraProvider:
             raise NotAllowed(f"{self._host()} refused the download: {said}")
         raise SceneFailure("download_failed", said)
 
-    def _list(self, page: Mapping[str, Any]) -> list[dict[str, Any]]:
-        if not isinstance(page.get("data"), list):
+    def _list(self, page: Any) -> list[VideoJob]:
+        jobs = answers.listed_jobs(page, key=self._key, now=datetime.now(UTC))
+        if jobs is None:
             raise ProviderUnavailable(f"{self._host()} answered with no list of jobs")
-        return [cast("dict[str, Any]", item) for item in cast("list[object]", page["data"]) if isinstance(item, dict)]
+        return jobs
 
-    def _job(self, answer: Mapping[str, Any]) -> VideoJob:
-        if not _is_job(answer):
-            raise ProviderUnavailable("the provider described a job without id or status")
-        return VideoJob(
-            id=answer["id"],
-            status=_text(answer["status"]) or "",
-            progress=_int(answer.get("progress")),
-            prompt=_text(answer.get("prompt")),
-            model=_text(answer.get("model")),
-            size=_text(answer.get("size")),
-            seconds=_int(answer.get("seconds")),
-            created_at=_time(answer.get("created_at")),
-            expires_at=_time(answer.get("expires_at")),
-            error_code=_text(_error(answer).get("code")),
-            error_message=self._said(answer),
-        )
-
-    def _said(self, answer: Mapping[str, Any]) -> str | None:
-        """What went wrong, in the provider's words; some repeat the key they were shown."""
-        message = _error(answer).get("message") or answer.get("detail") or answer.get("error")
-        return (_text(str(message)) or "").replace(self._key, "***")[:500] if message else None
+    def _said(self, answer: Any) -> str | None:
+        """What went wrong, in the provider's words, without our key."""
+        return reason(answer, key=self._key)
 
     def _session(self) -> Session:
         session: Session | None = getattr(self._local, "session", None)
@@ -348,38 +370,16 @@ def _object(body: bytes) -> dict[str, Any]:
     return cast("dict[str, Any]", answer) if isinstance(answer, dict) else {}
 
 
-def _is_job(answer: Mapping[str, Any]) -> bool:
-    job_id = answer.get("id")
-    return (
-        isinstance(job_id, str) and bool(job_id) and job_id == _text(job_id) and isinstance(answer.get("status"), str)
-    )
+def _accepts(status: int, answer: Any, job: VideoJob) -> bool:
+    """Whether the answer to a POST means that there is this job, and that it is ours.
 
-
-def _error(answer: Mapping[str, Any]) -> Mapping[str, Any]:
-    error = answer.get("error")
-    return cast("Mapping[str, Any]", error) if isinstance(error, dict) else {}
-
-
-def _text(value: object) -> str | None:
-    if not isinstance(value, (str, int)):
-        return None
-    # No database takes NUL or half of a surrogate pair.
-    return str(value).replace("\0", "").encode(errors="replace").decode()
-
-
-def _int(value: object) -> int | None:
-    try:
-        return int(float(value)) if isinstance(value, (str, int, float)) else None
-    except (ValueError, OverflowError):
-        return None
-
-
-def _time(value: object) -> datetime | None:
-    seconds = _int(value)
-    try:
-        return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
+    An error that comes with a job has made one; 409 may tell of somebody else's. A job that failed at once is none.
+    """
+    if 200 <= status < 300:  # noqa: PLR2004
+        return True
+    if status < 400 or status == requests.codes.conflict or not answers.tells_of_a_job(answer, job):  # noqa: PLR2004
+        return False
+    return status >= 500 or job.status not in _OVER_WITHOUT_A_VIDEO  # noqa: PLR2004
 
 
 def _retry_after(response: requests.Response) -> float | None:
