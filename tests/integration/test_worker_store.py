@@ -116,9 +116,16 @@ def test_a_video_that_never_is_there_is_not_found(scenes, scripted):
     assert scenes.ended(scene_id) == ("failed", "not_found")
 
 
+@pytest.fixture
+def quick_to_believe(monkeypatch):
+    """What a provider says is believed the third time in a row."""
+    monkeypatch.setattr(worker_module, "MOST_REFUSALS", 3)
+
+
 NOT_NOW = [answer(404), answer(410), answer(500), answer(429), hang_up, answer(200, b"<html>", kind="text/html")]
 
 
+@pytest.mark.usefixtures("quick_to_believe")
 @pytest.mark.parametrize("given", NOT_NOW)
 def test_a_download_that_fails_after_the_expiry_is_tried_again_as_any_other(scenes, scripted, film, given):
     """The provider may count in another unit, or by another clock: it still has the video, and it is paid for."""
@@ -133,6 +140,7 @@ def test_a_download_that_fails_after_the_expiry_is_tried_again_as_any_other(scen
     assert scenes.ended(scene_id) == ("completed", None)
 
 
+@pytest.mark.usefixtures("quick_to_believe")
 @pytest.mark.parametrize("status", [404, 410])
 def test_what_the_provider_does_not_know_after_its_expiry_has_expired(scenes, scripted, status):
     scene_id = scenes.accepted(expires_at=datetime.now(UTC) - timedelta(seconds=1))
@@ -146,6 +154,7 @@ def test_what_the_provider_does_not_know_after_its_expiry_has_expired(scenes, sc
 GONE_BY_ITS_WORDS = ["The video is no longer available", "video_expired", "This video has expired."]
 
 
+@pytest.mark.usefixtures("quick_to_believe")
 @pytest.mark.parametrize("said", GONE_BY_ITS_WORDS)
 @pytest.mark.parametrize("status", [200, 400, 404, 409, 500])
 def test_what_the_provider_says_it_has_no_more_has_expired(scenes, scripted, status, said):
@@ -160,14 +169,15 @@ def test_what_the_provider_says_it_has_no_more_has_expired(scenes, scripted, sta
     assert scenes.ended(scene_id) == ("failed", "expired")
 
 
+@pytest.mark.usefixtures("quick_to_believe")
 @pytest.mark.parametrize("said", ["token has expired", "The download link has expired", "not ready", "oops"])
 def test_another_refusal_of_a_download_is_not_taken_for_expiry(scenes, scripted, said):
     scene_id = scenes.accepted()
     scripted.script(answer(400, {"error": {"message": said}}))
 
-    scenes.step(20)
+    scenes.step(4)
 
-    assert scenes.job(scene_id)[:2] == ("store", 20)
+    assert scenes.job(scene_id)[:2] == ("store", 4)
 
 
 @pytest.mark.parametrize(
