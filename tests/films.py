@@ -1,6 +1,7 @@
 """Videos for tests, made by the bundled ffmpeg, and a look at the pictures taken of them."""
 
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 from generation_history import ffmpeg
@@ -36,10 +37,45 @@ def film(
     return path
 
 
+def coded(
+    path: Path,
+    colour: str,
+    size: str,
+    into: str,
+    pixels: str,
+    tags: tuple[str, str, str, str] | None,
+    *,
+    codec: str = "libx264",
+) -> Path:
+    """A film of one colour, put into these numbers (zscale's m, p, t, r) and tagged as such, or not at all."""
+    # White is as light as paper: that is 203 nits where a transfer counts them.
+    source = f"color={colour}:s={size}:d=0.2,format=gbrp,zscale=tin=iec61966-2-1:pin=bt709:min=gbr:rin=full"
+    if "bt709" in into:
+        graph = f"{source.replace('iec61966-2-1', 'bt709')}:{into},format={pixels}"
+    else:
+        graph = f"{source}:t=linear:p=bt709:m=gbr:npl=203,format=gbrpf32le,zscale={into}:npl=203,format={pixels}"
+    matrix, primaries, transfer, span = tags or ("unknown",) * 4
+    graph += f",setparams=colorspace={matrix}:color_primaries={primaries}:color_trc={transfer}:range={span}"
+    said = ("-colorspace", matrix, "-color_primaries", primaries, "-color_trc", transfer, "-color_range", span)
+    quiet = ("-x265-params", "log-level=none") if codec == "libx265" else ()
+    run("-f", "lavfi", "-i", graph, "-c:v", codec, *quiet, *said, path)
+    return path
+
+
+def rgb(picture: Path) -> tuple[int, ...]:
+    """The picture's mean red, green and blue."""
+    return tuple(run("-i", picture, "-vf", "scale=1:1", "-f", "rawvideo", "-pix_fmt", "rgb24", "-")[:3])
+
+
+def distance(picture: Path, other: tuple[int, int, int]) -> int:
+    """By how much the picture differs from a colour, where it differs most."""
+    return max(abs(a - b) for a, b in zip(rgb(picture), other, strict=True))
+
+
 def colour(picture: Path) -> str:
     """The name of the colour that the picture shows."""
-    seen = run("-i", picture, "-vf", "scale=1:1", "-f", "rawvideo", "-pix_fmt", "rgb24", "-")
-    return min(COLOURS, key=lambda name: sum(abs(a - b) for a, b in zip(COLOURS[name], seen[:3], strict=True)))
+    seen = rgb(picture)
+    return min(COLOURS, key=lambda name: sum(abs(a - b) for a, b in zip(COLOURS[name], seen, strict=True)))
 
 
 def size(picture: Path) -> tuple[int, int]:
@@ -50,3 +86,15 @@ def size(picture: Path) -> tuple[int, int]:
     while content[at + 1] != 0xC0:
         at += 2 + int.from_bytes(content[at + 2 : at + 4])
     return int.from_bytes(content[at + 7 : at + 9]), int.from_bytes(content[at + 5 : at + 7])
+
+
+def boxes(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The kind and body of each box (ISO/IEC 14496-12, 4.2)."""
+    while content:
+        length = int.from_bytes(content[:4])
+        yield content[4:8], content[8:length]
+        content = content[length:]
+
+
+def box(kind: bytes, body: bytes) -> bytes:
+    return (8 + len(body)).to_bytes(4) + kind + body

@@ -15,6 +15,7 @@ HistoryError                    500  internal
 |   |-- Held                    409  held                 a limit on spending holds the POST back for now
 |   `-- ArchiveFailed           409  archive_failed       why a generation's archive could not be made
 |-- TooLarge                    413  too_large
+|-- MachineFault                503  machine_fault        disk, memory or processes of the machine we run on failed us
 |-- SceneFailure                500  its failure code     why a scene has no video; .final: trying again cannot help
 |   `-- StoreRefused                                      the store provably did not take the object (4xx)
 `-- ProviderError               502  provider_error       what a video provider answered
@@ -25,9 +26,9 @@ HistoryError                    500  internal
     |-- JobGone                                           it does not know the job (404, 410)
     `-- ProviderUnavailable                               try again later
 
-LeaseLost, Held, SceneFailure and ProviderError are a worker's own, Repeated is the manager's: no caller over HTTP is
-told them (told = False), one that gets there all the same is answered as internal. So the codes of an answer are a
-closed set.
+LeaseLost, Held, MachineFault, SceneFailure and ProviderError are a worker's own, Repeated is the manager's: no caller
+over HTTP is told them (told = False), one that gets there all the same is answered as internal. So the codes of an
+answer are a closed set.
 """
 
 from generation_history.models import FAILURE_CODES, ArchiveFailureCode, FailureCode
@@ -138,6 +139,14 @@ class TooLarge(HistoryError):
 
     status = 413
     code = "too_large"
+
+
+class MachineFault(HistoryError):
+    """This machine could not do its part: it says nothing of the video, which is tried again, elsewhere and later."""
+
+    status = 503
+    code = "machine_fault"
+    told = False
 
 
 class SceneFailure(HistoryError):

@@ -1,5 +1,6 @@
 """VideoStorageManager: brings a finished video home: download, inspect, thumbnail, upload."""
 
+import logging
 import tempfile
 import threading
 import time
@@ -10,11 +11,24 @@ from typing import get_args
 from uuid import uuid4
 
 from generation_history import ffmpeg, settings
-from generation_history.errors import InvalidValue, JobGone, ProviderError, SceneFailure, StoreRefused
+from generation_history.errors import (
+    HistoryError,
+    InvalidValue,
+    JobGone,
+    MachineFault,
+    ProviderError,
+    SceneFailure,
+    StoreRefused,
+)
 from generation_history.ids import as_uuid
+from generation_history.machine_faults import machine_faults
 from generation_history.models import VariantType, VideoMetadata
+from generation_history.mp4 import check_is_mp4
 from generation_history.object_store import ObjectStore, scene_key, thumbnail_key
-from generation_history.providers.sora import DOWNLOAD_SECONDS, SoraProvider, check_is_mp4
+from generation_history.providers.sora import DOWNLOAD_SECONDS, MAX_VIDEO_BYTES, SoraProvider
+from generation_history.temp_space import TEMP_SPACE
+
+logger = logging.getLogger(__name__)
 
 MAX_SCENE_NUMBER = 1000
 #: More downloads at once than there ever are.
@@ -25,7 +39,8 @@ class VideoStorageManager:
     """Downloads videos from the configured servers only, and keeps them in the configured bucket.
 
     Paths are those of files in a temporary folder; the caller of a single step removes its file, or
-    cleanup_temp_directory() does after a day. A failure is a SceneFailure whose failure_code says what was wrong.
+    cleanup_temp_directory() does after a day. A failure is a SceneFailure whose failure_code says what was wrong, or a
+    MachineFault, which says nothing of the video: the same call may work later, or on another machine.
     """
 
     def __init__(self, *, store: ObjectStore | None = None, downloads: int | None = None) -> None:
@@ -57,29 +72,67 @@ class VideoStorageManager:
         With may_be_home, which says that this attempt had no other job, that is looked for after any failure.
         """
         key = _checked_key(generation_id, variant_type, scene_number, attempt)
-        try:
-            video = Path(self.download_sora_video(sora_content_url, openai_api_key, seconds=seconds))
-        except (ProviderError, SceneFailure) as error:
-            video = _temp_folder() / f"{uuid4()}.mp4"
-            if not (may_be_home or isinstance(error, JobGone)) or not self.store.get(key, video):
-                raise
+        video = _temp_folder() / f"{uuid4()}.mp4"
         thumbnail = video.with_suffix(".jpg")
+        # Whatever the steps do not say by themselves: files and memory that only this machine has too little of.
         try:
-            with self._inspecting:
-                inspection = ffmpeg.inspect(video, thumbnail)
-            metadata = VideoMetadata(
-                duration=round(inspection.seconds), resolution=inspection.resolution, file_size=video.stat().st_size
-            )
-            video_url = self.store.put(key, video, content_type="video/mp4")
-            thumbnail_url, thumbnail_error = None, inspection.thumbnail_error
-            if thumbnail_error is None:
-                thumbnail_url, thumbnail_error = self._try_thumbnail(thumbnail_key(key), thumbnail)
-            if thumbnail_error is not None:
-                metadata["thumbnail_error"] = thumbnail_error
-            return video_url, thumbnail_url, metadata
+            with machine_faults("bring a video home"):
+                self._download_or_find(sora_content_url, openai_api_key, key, video, seconds, may_be_home=may_be_home)
+                return self._inspect_and_store(key, video, thumbnail)
         finally:
             video.unlink(missing_ok=True)
             thumbnail.unlink(missing_ok=True)
+            TEMP_SPACE.release(video)
+
+    def _download_or_find(
+        self, url: str, api_key: str, key: str, video: Path, seconds: float | None, *, may_be_home: bool
+    ) -> None:
+        try:
+            self._download(url, api_key, video, seconds)
+        except (ProviderError, SceneFailure) as error:
+            if not (may_be_home or isinstance(error, JobGone)) or not self._find(key, video):
+                raise
+
+    def _find(self, key: str, video: Path) -> bool:
+        """Whether the store has the video; it is at that path then."""
+        size = self.store.size(key)
+        if size is None:
+            return False
+        TEMP_SPACE.reserve(video, size, most=MAX_VIDEO_BYTES, until=time.monotonic())
+        try:
+            return self.store.get(key, video)
+        except FileNotFoundError:
+            # Purged since.
+            return False
+
+    def _inspect_and_store(self, key: str, video: Path, thumbnail: Path) -> tuple[str, str | None, VideoMetadata]:
+        try:
+            with self._inspecting:
+                inspection = ffmpeg.inspect(video, thumbnail)
+        except MachineFault as fault:
+            self._save_for_later(key, video, fault)
+            raise
+        metadata = VideoMetadata(
+            duration=round(inspection.seconds), resolution=inspection.resolution, file_size=video.stat().st_size
+        )
+        video_url = self.store.put(key, video, content_type="video/mp4")
+        thumbnail_url, thumbnail_error = None, inspection.thumbnail_error
+        if thumbnail_error is None:
+            thumbnail_url, thumbnail_error = self._try_thumbnail(thumbnail_key(key), thumbnail)
+        if thumbnail_error is not None:
+            metadata["thumbnail_error"] = thumbnail_error
+        return video_url, thumbnail_url, metadata
+
+    def _save_for_later(self, key: str, video: Path, fault: MachineFault) -> None:
+        """What came whole is kept, though nothing is known of it yet: the provider may have it for an hour only.
+
+        Whoever inspects it later finds it under its key, as after a death between the objects and the row.
+        """
+        try:
+            if self.store.size(key) is None:
+                self.store.put(key, video, content_type="video/mp4")
+        except HistoryError as error:
+            logger.warning("a video that cannot be inspected (%s) could not be stored either: %s", fault, error)
 
     def _try_thumbnail(self, key: str, thumbnail: Path) -> tuple[str | None, str | None]:
         try:
@@ -93,9 +146,16 @@ class VideoStorageManager:
         The key goes to the servers that SORA_BASE_URL names and to no other: InvalidValue for any other URL.
         """
         target = _temp_folder() / f"{uuid4()}.mp4"
-        with self._turn(DOWNLOAD_SECONDS if seconds is None else seconds) as left:
-            _provider_of(video_content_url, openai_api_key).fetch(video_content_url, target, seconds=left)
+        try:
+            self._download(video_content_url, openai_api_key, target, seconds)
+        finally:
+            # From here on the file itself takes its room.
+            TEMP_SPACE.release(target)
         return str(target)
+
+    def _download(self, url: str, key: str, target: Path, seconds: float | None) -> None:
+        with self._turn(DOWNLOAD_SECONDS if seconds is None else seconds) as left:
+            _provider_of(url, key).fetch(url, target, seconds=left)
 
     @contextmanager
     def _turn(self, seconds: float) -> Generator[float, None, None]:
@@ -143,10 +203,14 @@ class VideoStorageManager:
     def cleanup_temp_directory(self, max_age_hours: float = 24) -> int:
         """The number of files removed from the temporary folder because they were older than that."""
         oldest = time.time() - max_age_hours * 3600
-        old = [path for path in _temp_folder().iterdir() if path.is_file() and path.stat().st_mtime < oldest]
-        for path in old:
-            path.unlink(missing_ok=True)
-        return len(old)
+        removed = 0
+        try:
+            for path in _temp_folder().iterdir():
+                removed += _remove_if_older(path, oldest)
+        except (MachineFault, OSError) as error:
+            # A folder that is full, or gone, is in the way of what is stored, and of nothing else.
+            logger.warning("the temporary folder cannot be cleaned: %s", error)
+        return removed
 
     @property
     def store(self) -> ObjectStore:
@@ -179,9 +243,21 @@ def _checked_key(generation_id: str, variant_type: str, scene_number: int, attem
 
 
 def _temp_folder() -> Path:
-    folder = Path(tempfile.gettempdir()) / "generation-history"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    with machine_faults("use the temporary folder"):
+        folder = Path(tempfile.gettempdir()) / "generation-history"
+        folder.mkdir(mode=0o700, exist_ok=True)
     return folder
+
+
+def _remove_if_older(path: Path, oldest: float) -> bool:
+    try:
+        if not path.is_file() or path.stat().st_mtime >= oldest:
+            return False
+        path.unlink()
+    except FileNotFoundError:
+        # Its own process was quicker.
+        return False
+    return True
 
 
 def _readable(video_path: str) -> Path:

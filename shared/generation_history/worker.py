@@ -17,7 +17,9 @@ from generation_history.errors import (
     HistoryError,
     JobGone,
     LeaseLost,
+    MachineFault,
     NotAllowed,
+    NotConfigured,
     NotSent,
     OutcomeUnknown,
     ProviderError,
@@ -460,6 +462,10 @@ class Worker:
                 seconds=max(1.0, self._deadline - time.monotonic() - STORE_SECONDS),
                 may_be_home=True,
             )
+        except (MachineFault, NotConfigured) as fault:
+            # It says nothing of the video, so it never ends the job: the provider's own no does, or a good inspection.
+            logger.error("scene %s: %s", job.scene_id, fault)  # noqa: TRY400 - a person must act on it
+            self._queue.postpone(job, str(fault))
         except JobGone as error:
             self._not_known(job, provider, SceneFailure("not_found", str(error)))
         except ProviderUnavailable as error:

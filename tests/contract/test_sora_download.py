@@ -57,8 +57,21 @@ def test_a_video_is_fetched_whole_with_the_key(provider, scripted, target):
     assert scripted.requests[0].headers["authorization"] == f"Bearer {KEY}"
 
 
-@pytest.mark.parametrize("kind", ["video/mp4", "Video/MP4; codecs=avc1", "application/octet-stream", None])
-def test_a_video_may_be_called_several_things(provider, scripted, target, kind):
+KINDS = [
+    *(
+        "video/mp4",
+        "Video/MP4; codecs=avc1",
+        "application/octet-stream",
+        "application/octet-stream;charset=UTF-8",
+        None,
+    ),
+    *("binary/octet-stream", "application/mp4", "application/force-download", "application/x-download", "audio/mp4"),
+    *("text/plain; charset=utf-8", "text/html", "application/json", "image/jpeg", "mp4", "*/*", "\xff"),
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_video_may_be_called_anything(provider, scripted, target, kind):
     scripted.script(raw(head(200, {"Content-Type": kind, "Content-Length": len(MP4)}) + MP4))
 
     assert provider.fetch(url(scripted), target) == len(MP4)
@@ -168,6 +181,33 @@ def test_what_is_no_video_is_refused_as_invalid(provider, scripted, target, give
 
     assert isinstance(error, SceneFailure)
     assert (error.failure_code, error.final) == ("invalid_video", False)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("page", [b"<html>not yet</html>", b'{"error": {"message": "not ready"}}', b"", b"no"])
+def test_a_page_is_no_video_whatever_it_is_called(provider, scripted, target, kind, page):
+    scripted.script(raw(head(200, {"Content-Type": kind, "Content-Length": len(page)}) + page))
+
+    error = failure(provider, scripted, target)
+
+    assert isinstance(error, SceneFailure)
+    assert (error.failure_code, error.final) == ("invalid_video", False)
+
+
+def test_a_video_under_another_name_may_come_a_byte_at_a_time(provider, scripted, target):
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in MP4)
+    given = head(200, {"Content-Type": "text/plain", "Transfer-Encoding": "chunked"}) + chunks + b"0\r\n\r\n"
+    scripted.script(raw(given))
+
+    assert provider.fetch(url(scripted), target) == len(MP4)
+    assert target.read_bytes() == MP4
+
+
+def test_pictures_that_broke_off_before_their_moov_box_are_fetched_again(provider, scripted, target):
+    """Without a length the end of the connection is the end of the file."""
+    scripted.script(raw(head(200, {"Content-Type": "video/mp4"}) + MP4 + (16).to_bytes(4) + b"mdat" + bytes(8)))
+
+    assert failure(provider, scripted, target).code == "download_failed"
 
 
 def test_what_came_instead_of_a_video_is_said(provider, scripted, target):

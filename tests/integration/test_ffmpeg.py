@@ -9,6 +9,7 @@ from generation_history import ffmpeg
 from generation_history.errors import SceneFailure
 from tests import films
 from tests.contract.scripted_server import answer
+from tests.films import box, boxes
 
 
 @pytest.fixture
@@ -188,15 +189,3 @@ def with_reference(body: bytes, reference: bytes) -> bytes:
         else:
             parts += box(kind, inner)
     return parts
-
-
-def boxes(content: bytes):
-    """The kind and body of each box (ISO/IEC 14496-12, 4.2)."""
-    while content:
-        length = int.from_bytes(content[:4])
-        yield content[4:8], content[8:length]
-        content = content[length:]
-
-
-def box(kind: bytes, body: bytes) -> bytes:
-    return (8 + len(body)).to_bytes(4) + kind + body

@@ -1,6 +1,7 @@
 """The binary is held to its limits, whatever it does, and leaves nothing behind; a stand-in for it misbehaves."""
 
 import os
+import signal
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,8 @@ import psutil
 import pytest
 
 from generation_history import ffmpeg
-from generation_history.errors import NotConfigured, SceneFailure
+from generation_history.bounded_process import Run
+from generation_history.errors import MachineFault, NotConfigured, SceneFailure
 from tests import films
 
 #: What ffmpeg says of a good video, as soon as it has opened it.
@@ -20,13 +22,14 @@ SEEN = """cat >&2 <<END
   Stream #0:0[0x1](und): Video: h264 (High), yuv420p(progressive), 160x90 [SAR 1:1 DAR 16:9], 35 kb/s, 24 fps
 END
 """
-#: The last argument is the picture.
-PICTURE = 'for last; do :; done; picture="${last#file:}"\n'
+#: The picture is what it writes to its standard output.
+PICTURE = "picture=/dev/stdout\n"
 
 
 @pytest.fixture
 def stand_in(tmp_path, monkeypatch):
-    """Makes a shell script the binary."""
+    """Makes a shell script the binary, which is taken for one that works."""
+    monkeypatch.setattr(ffmpeg, "_prove_machine", lambda _: None)
 
     def stand_in(script: str) -> None:
         path = tmp_path / "stand-in"
@@ -65,27 +68,61 @@ def test_a_binary_that_hangs_is_stopped(stand_in, inspect, monkeypatch):
     monkeypatch.setattr(ffmpeg, "TIMEOUT_SECONDS", 0.2)
     stand_in("exec sleep 600")
 
-    with pytest.raises(SceneFailure, match="did not finish within") as raised:
+    with pytest.raises(MachineFault, match="did not finish within"):
         inspect()
 
-    assert raised.value.failure_code == "invalid_video"
 
-
-def test_a_video_whose_picture_takes_too_long_is_kept_without_one(stand_in, inspect, monkeypatch):
+def test_a_picture_that_waits_for_a_busy_machine_is_no_judgement(stand_in, inspect, monkeypatch):
     monkeypatch.setattr(ffmpeg, "TIMEOUT_SECONDS", 0.5)
-    stand_in(SEEN + PICTURE + 'echo half > "$picture"; exec sleep 600')
+    stand_in(SEEN + PICTURE + 'case "$*" in *framecrc*) exit 0;; esac; echo half > "$picture"; exec sleep 600')
 
-    inspection = inspect()
+    with pytest.raises(MachineFault, match="did not finish within"):
+        inspect()
 
-    assert inspection.resolution == "160x90"
-    assert "did not finish within" in inspection.thumbnail_error
+
+def ended(**how: object) -> Run:
+    usual = {"status": None, "signal": None, "cpu_seconds": 0.1, "timed_out": False, "cut_off": False}
+    return Run(**(usual | how), output=b"", log="")
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"status": 0},
+        {"status": 1},
+        {"signal": 9, "cpu_seconds": ffmpeg.CPU_SECONDS - 0.5},
+        {"signal": 9, "timed_out": True, "cpu_seconds": ffmpeg.CPU_SECONDS * 0.6},
+        {"signal": 9, "cut_off": True},
+        *({"signal": number} for number in (signal.SIGXCPU, signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE)),
+    ],
+)
+def test_a_run_that_met_its_own_end_is_the_files_fault(how):
+    assert ffmpeg._machine_fault(ended(**how)) is None
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"status": 126},
+        {"status": 127},
+        {"status": 255},
+        {"signal": 9, "cpu_seconds": ffmpeg.CPU_SECONDS / 2},
+        {"signal": 9, "timed_out": True, "cpu_seconds": ffmpeg.CPU_SECONDS * 0.4},
+        *(
+            {"signal": number}
+            for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGBUS, signal.SIGILL)
+        ),
+    ],
+)
+def test_a_run_that_was_ended_from_outside_is_this_machines_fault(how):
+    assert ffmpeg._machine_fault(ended(**how))
 
 
 def test_a_binary_that_ignores_being_asked_to_end_is_stopped_all_the_same(stand_in, inspect, monkeypatch):
     monkeypatch.setattr(ffmpeg, "TIMEOUT_SECONDS", 0.2)
     stand_in("trap '' TERM INT XFSZ XCPU HUP; while :; do :; done")
 
-    with pytest.raises(SceneFailure, match="did not finish within"):
+    with pytest.raises(MachineFault, match="did not finish within"):
         inspect()
 
 
@@ -132,22 +169,22 @@ def test_what_a_binary_says_without_end_is_cut_off(stand_in, inspect, line):
     assert len(str(raised.value)) < 500
 
 
-def test_a_binary_that_ignores_the_limit_on_files_still_cannot_write_more(stand_in, inspect, tmp_path, monkeypatch):
+def test_a_binary_that_ignores_the_limit_on_files_still_cannot_write_any(stand_in, inspect, tmp_path, monkeypatch):
     monkeypatch.setattr(ffmpeg, "TIMEOUT_SECONDS", 1)
     largest = tmp_path / "largest"
     largest.touch()
     stand_in(f"trap '' XFSZ; cat /dev/zero > {largest}; exec sleep 600")
 
-    with pytest.raises(SceneFailure):
+    with pytest.raises(MachineFault):
         inspect()
 
-    assert largest.stat().st_size <= ffmpeg.THUMBNAIL_BYTES
+    assert largest.stat().st_size == 0
 
 
 def test_a_picture_without_end_is_cut_off_and_removed(stand_in, inspect):
     stand_in(SEEN + PICTURE + 'exec cat /dev/zero > "$picture"')
 
-    assert "stopped by signal" in inspect().thumbnail_error
+    assert "wrote too much" in inspect().thumbnail_error
 
 
 @pytest.mark.parametrize("script", ["", "echo > /dev/null", ': > "$picture"'])

@@ -4,21 +4,24 @@ What they do differently was read in their released source: LiteLLM proxy, vLLM-
 a failed job with an error status and the job as its body, or errors as {"detail": ...}.
 """
 
-import json
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
 
 import requests
 
+from generation_history import mp4
 from generation_history.errors import (
     InvalidValue,
     JobGone,
+    MachineFault,
     NotAllowed,
     NotConfigured,
     NotSent,
@@ -28,6 +31,7 @@ from generation_history.errors import (
     SceneFailure,
 )
 from generation_history.http_client import bounded
+from generation_history.machine_faults import machine_faults, shortage
 from generation_history.models import FailureCode
 from generation_history.providers import UnnamedAnswer, VideoJob, VideoRequest, answers, plain_values
 from generation_history.providers.answer_parts import is_page
@@ -44,6 +48,7 @@ from generation_history.providers.http import (
     read_answer,
 )
 from generation_history.providers.reasons import error_code, reason
+from generation_history.temp_space import TEMP_SPACE
 from generation_history.urls import UnclearUrl, as_address, is_below, parse_url
 
 #: Making a job may take long; giving up early would leave its outcome unknown.
@@ -54,7 +59,6 @@ DOWNLOAD_SECONDS = 300.0
 #: Four of them at once fit into a function whose temporary files are in memory.
 MAX_VIDEO_BYTES = 128 * 1024 * 1024
 LIST_PAGE = 100
-BOX_HEAD_BYTES = 8
 MAX_LIST_PAGES = 20
 
 _REFUSED_KEY = frozenset({401, 402, 403})
@@ -241,11 +245,13 @@ class SoraProvider:
         return is_below(content_url, self._base)
 
     def fetch(self, content_url: str, target: Path, *, seconds: float | None = None) -> int:
-        """The size in bytes of the mp4 now at target: whole, at most MAX_VIDEO_BYTES, starting with an ftyp box.
+        """The size in bytes of the mp4 now at target: whole, at most MAX_VIDEO_BYTES, made of an mp4's boxes.
 
-        It takes at most so many seconds, and never more than DOWNLOAD_SECONDS.
+        It takes at most so many seconds, and never more than DOWNLOAD_SECONDS. Its room in the temporary folder is
+        reserved until the caller releases it.
 
-        InvalidValue for a URL of another server than this one. SceneFailure says what came instead of a video.
+        InvalidValue for a URL of another server than this one. SceneFailure says what came instead of a video;
+        MachineFault what this machine lacks.
         """
         if not self.has(content_url):
             raise InvalidValue("the content URL is not of the server that SORA_BASE_URL names")
@@ -257,26 +263,33 @@ class SoraProvider:
                     self._session(), parse_url(content_url), key=self._key, download_hosts=self._download_hosts
                 ) as response,
             ):
-                self._check_answer(response)
-                return _save(response, target, limit)
+                head = self._check_answer(response)
+                return _save(response, head, target, limit)
         except TookTooLong:
-            target.unlink(missing_ok=True)
+            _drop(target)
             raise SceneFailure("download_failed", f"the download took more than {limit:.0f} s") from None
         except UnclearUrl as error:
             raise SceneFailure("download_failed", f"the provider redirects to what is refused: {error}") from None
         except (requests.RequestException, OSError, ValueError) as error:
-            target.unlink(missing_ok=True)
+            _drop(target)
+            if lacking := shortage(error):
+                raise MachineFault(f"this machine cannot download: {lacking}") from None
             raise SceneFailure("download_failed", f"the download broke off: {type(error).__name__}") from None
         except BaseException:
-            target.unlink(missing_ok=True)
+            _drop(target)
             raise
 
-    def _check_answer(self, response: requests.Response) -> None:
+    def _check_answer(self, response: requests.Response) -> bytes:
+        """The first bytes of what may be a video, whatever it is called, or none yet; an error says what it is not."""
         kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if response.ok and (kind.startswith("video/") or kind in {"", "application/octet-stream"}):
-            return
+            return b""
+        head = _head(response) if response.ok else b""
+        if mp4.may_begin(head):
+            return head
         # A gateway may answer an error as 200 with a page or JSON.
-        said = self._said(_object(read_answer(response))) or f"HTTP {response.status_code} and {kind or 'nothing'}"
+        answer = answers.parse(head + read_answer(response))
+        said = self._said(answer) or f"HTTP {response.status_code} and {kind or 'nothing'}"
         if response.ok:
             raise SceneFailure("invalid_video", f"the provider sent {kind}, not a video: {said}")
         if response.status_code in _GONE:
@@ -305,69 +318,70 @@ class SoraProvider:
         return self._base.host
 
 
-def _save(response: requests.Response, target: Path, seconds: float) -> int:
+def _head(response: requests.Response) -> bytes:
+    """The first piece of the body, long enough to tell an mp4 by."""
+    head = b""
+    for chunk in chunks(response):
+        head += chunk
+        if len(head) >= mp4.BOX_HEAD_BYTES:
+            break
+    return head
+
+
+def _save(response: requests.Response, head: bytes, target: Path, seconds: float) -> int:
     announced = response.headers.get("Content-Length", "")
     length = int(announced) if announced.isdecimal() else None
     if length is not None and length > MAX_VIDEO_BYTES:
         raise SceneFailure("invalid_video", f"the video has {length} bytes, more than {MAX_VIDEO_BYTES}", final=True)
     deadline = time.monotonic() + seconds
-    received = 0
-    with target.open("xb") as file:
-        try:
-            for chunk in chunks(response):
-                received += len(chunk)
-                if received > MAX_VIDEO_BYTES:
-                    raise SceneFailure("invalid_video", f"the video has more than {MAX_VIDEO_BYTES} bytes", final=True)
-                if time.monotonic() > deadline:
-                    raise SceneFailure("download_failed", f"the download took more than {seconds:.0f} s")
-                file.write(chunk)
-        except requests.ConnectionError:
-            # urllib3 counts against the content-length.
-            said = f"the video is truncated: {received} of {announced or 'unknown'} bytes came"
-            raise SceneFailure("download_failed", said) from None
+    # What is packed for the way says nothing of its length on the disk.
+    size = None if response.headers.get("Content-Encoding") else length
+    with machine_faults("use the temporary folder"):
+        TEMP_SPACE.reserve(target, size, most=MAX_VIDEO_BYTES, until=deadline)
+    try:
+        received = _write(chain([head] if head else [], chunks(response)), target, deadline, seconds)
+    except requests.ConnectionError as error:
+        if shortage(error):
+            raise
+        # urllib3 counts against the content-length.
+        came = target.stat().st_size
+        said = f"the video is truncated: {came} of {announced or 'unknown'} bytes came"
+        raise SceneFailure("download_failed", said) from None
     if received == 0:
         raise SceneFailure("invalid_video", "the provider sent an empty video")
-    check_is_mp4(target)
-    if not _is_whole(target, received):
+    with machine_faults("read the video"):
+        mp4.check_is_mp4(target)
+        whole = mp4.is_whole(target, announced=length is not None)
+    if not whole:
         # Only a length tells a broken file from one that broke off.
         code: FailureCode = "download_failed" if length is None else "invalid_video"
         raise SceneFailure(code, f"the video is truncated: its boxes go on after the {received} bytes that came")
     return received
 
 
-def _is_whole(path: Path, size: int) -> bool:
-    """Whether the file's top-level boxes end where the file does (ISO/IEC 14496-12, 4.2)."""
-    at = 0
-    with path.open("rb") as file:
-        while at < size:
-            file.seek(at)
-            head = file.read(16)
-            length = int.from_bytes(head[:4])
-            if length == 1:
-                length = int.from_bytes(head[8:16])
-            if length == 0:
-                return True
-            # Zeros or other crumbs after the last box are no box that is cut off.
-            if length < BOX_HEAD_BYTES:
-                return len(head) >= BOX_HEAD_BYTES
-            at += length
-    return at == size
+def _write(pieces: Iterable[bytes], target: Path, deadline: float, seconds: float) -> int:
+    """The number of bytes written; a failure to write is this machine's, one to read is not."""
+    received = 0
+    with machine_faults("write the video"):
+        file = target.open("xb", buffering=0)
+    with file:
+        for piece in pieces:
+            received += len(piece)
+            if received > MAX_VIDEO_BYTES:
+                raise SceneFailure("invalid_video", f"the video has more than {MAX_VIDEO_BYTES} bytes", final=True)
+            if time.monotonic() > deadline:
+                raise SceneFailure("download_failed", f"the download took more than {seconds:.0f} s")
+            with machine_faults("write the video"):
+                rest = memoryview(piece)
+                while rest:
+                    rest = rest[file.write(rest) :]
+    return received
 
 
-def check_is_mp4(path: Path) -> None:
-    """Guarantees that the file starts with an ftyp box, as every mp4 does (ISO/IEC 14496-12, 4.3)."""
-    with path.open("rb") as file:
-        head = file.read(8)
-    if head[4:8] != b"ftyp":
-        raise SceneFailure("invalid_video", "the file is not an mp4: it does not start with an ftyp box")
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        answer = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return cast("dict[str, Any]", answer) if isinstance(answer, dict) else {}
+def _drop(target: Path) -> None:
+    with suppress(OSError):
+        target.unlink(missing_ok=True)
+    TEMP_SPACE.release(target)
 
 
 def _accepts(status: int, answer: Any, job: VideoJob) -> bool:

@@ -1,0 +1,76 @@
+"""TempSpace: what lies in the temporary folder at once is bounded by the room that it has, in bytes."""
+
+import shutil
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from generation_history.errors import MachineFault
+
+#: Where temporary files are in memory, as on the smallest functions, this much of it is theirs.
+MAX_TEMP_BYTES: Final = 512 * 1024**2
+#: Kept free of videos: a thumbnail, and whatever else is written there, need room as well.
+SPARE_BYTES: Final = 1024**2
+#: How often room is looked for that another process has made.
+LOOK_SECONDS: Final = 1.0
+
+
+class TempSpace:
+    """Hands out the room of the temporary folder to this process's files; thread-safe."""
+
+    def __init__(self) -> None:
+        self._reserved: dict[Path, int] = {}
+        self._changed = threading.Condition()
+
+    def reserve(self, path: Path, size: int | None, *, most: int, until: float) -> None:
+        """Guarantees room for a file of this size at path, until release(path).
+
+        A file of unknown size gets as much as it may become, or all there is. Where other files of ours are in the way
+        they are waited for, until this time of time.monotonic(). MachineFault where the room is not to be had.
+        """
+        with self._changed:
+            while not self._take(path, size, most):
+                left = until - time.monotonic()
+                if not self._reserved or left <= 0:
+                    raise MachineFault(
+                        _no_room(size, "other videos are in its way" if self._reserved else "it is full")
+                    )
+                self._changed.wait(min(LOOK_SECONDS, left))
+
+    def _take(self, path: Path, size: int | None, most: int) -> bool:
+        total = self._total(path.parent)
+        wanted = min(most, total) if size is None else size
+        if total <= 0 or wanted > total:
+            raise MachineFault(_no_room(size, "it is full"))
+        if wanted > total - sum(self._reserved.values()):
+            return False
+        self._reserved[path] = wanted
+        return True
+
+    def release(self, path: Path) -> None:
+        """The room of this file, if it had any, is others' again."""
+        with self._changed:
+            if self._reserved.pop(path, None) is not None:
+                self._changed.notify_all()
+
+    def _total(self, folder: Path) -> int:
+        """The bytes that files of ours may have in the folder: what is free, and what those there have already."""
+        disk = shutil.disk_usage(folder)
+        if disk.total <= 0:
+            # A file system that does not say.
+            return MAX_TEMP_BYTES
+        written = 0
+        for path in self._reserved:
+            with suppress(FileNotFoundError):
+                written += path.stat().st_size
+        return min(MAX_TEMP_BYTES, disk.free + written - SPARE_BYTES)
+
+
+def _no_room(size: int | None, why: str) -> str:
+    return f"the temporary folder has no room for {'a video' if size is None else f'{size} bytes'}: {why}"
+
+
+#: The temporary folder is the whole process's.
+TEMP_SPACE: Final = TempSpace()
