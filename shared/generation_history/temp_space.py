@@ -22,10 +22,12 @@ class TempSpace:
 
     def __init__(self) -> None:
         self._reserved: dict[Path, int] = {}
+        #: Those that are written to their end: they take just their size, as long as they are there.
+        self._settled: set[Path] = set()
         self._changed = threading.Condition()
 
     def reserve(self, path: Path, size: int | None, *, most: int, until: float) -> None:
-        """Guarantees room for a file of this size at path, until release(path).
+        """Guarantees room for a file of this size at path, until it is settled and removed, or release(path).
 
         A file of unknown size gets as much as it may become, or all there is. Where other files of ours are in the way
         they are waited for, until this time of time.monotonic(). MachineFault where the room is not to be had.
@@ -40,6 +42,7 @@ class TempSpace:
                 self._changed.wait(min(LOOK_SECONDS, left))
 
     def _take(self, path: Path, size: int | None, most: int) -> bool:
+        self._forget_removed()
         total = self._total(path.parent)
         wanted = min(most, total) if size is None else size
         if total <= 0 or wanted > total:
@@ -49,9 +52,22 @@ class TempSpace:
         self._reserved[path] = wanted
         return True
 
+    def settle(self, path: Path) -> None:
+        """The file is written, and takes its size from now on, until it is removed."""
+        with self._changed:
+            self._reserved[path] = path.stat().st_size
+            self._settled.add(path)
+            self._changed.notify_all()
+
+    def _forget_removed(self) -> None:
+        for path in [path for path in self._settled if not path.exists()]:
+            self._settled.discard(path)
+            self._reserved.pop(path, None)
+
     def release(self, path: Path) -> None:
         """The room of this file, if it had any, is others' again."""
         with self._changed:
+            self._settled.discard(path)
             if self._reserved.pop(path, None) is not None:
                 self._changed.notify_all()
 

@@ -146,11 +146,7 @@ class VideoStorageManager:
         The key goes to the servers that SORA_BASE_URL names and to no other: InvalidValue for any other URL.
         """
         target = _temp_folder() / f"{uuid4()}.mp4"
-        try:
-            self._download(video_content_url, openai_api_key, target, seconds)
-        finally:
-            # From here on the file itself takes its room.
-            TEMP_SPACE.release(target)
+        self._download(video_content_url, openai_api_key, target, seconds)
         return str(target)
 
     def _download(self, url: str, key: str, target: Path, seconds: float | None) -> None:

@@ -42,9 +42,9 @@ def survives(scenes, scripted, film):
 
     def survives(mend, *, match: str) -> None:
         (scene_id,) = [row[0] for row in scenes.db.rows("select scene_id::text from jobs")]
-        scenes.step(2)
+        scenes.step()
         scenes.pass_deadline()
-        scenes.step(12)
+        scenes.step(2)
         step, _, said = scenes.job(scene_id)
         assert step == "store"
         assert match in said
@@ -281,6 +281,19 @@ def test_a_file_waits_until_another_one_is_gone(space, tmp_path, monkeypatch):
 
     waiting.join(5)
     assert space._reserved == {tmp_path / "b": 60}
+
+
+def test_a_file_that_is_written_takes_its_size_until_it_is_removed(space, tmp_path):
+    space.reserve(tmp_path / "a", None, most=100, until=0)
+    (tmp_path / "a").write_bytes(bytes(30))
+    space.settle(tmp_path / "a")
+    space.reserve(tmp_path / "b", 70, most=100, until=0)
+    with pytest.raises(MachineFault):
+        space.reserve(tmp_path / "c", 1, most=100, until=0)
+
+    (tmp_path / "a").unlink()
+
+    space.reserve(tmp_path / "c", 30, most=100, until=0)
 
 
 def test_what_others_have_in_the_folder_is_not_handed_out(space, tmp_path, monkeypatch):

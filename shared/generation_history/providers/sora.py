@@ -247,8 +247,8 @@ class SoraProvider:
     def fetch(self, content_url: str, target: Path, *, seconds: float | None = None) -> int:
         """The size in bytes of the mp4 now at target: whole, at most MAX_VIDEO_BYTES, made of an mp4's boxes.
 
-        It takes at most so many seconds, and never more than DOWNLOAD_SECONDS. Its room in the temporary folder is
-        reserved until the caller releases it.
+        It takes at most so many seconds, and never more than DOWNLOAD_SECONDS, waiting for room in the temporary folder
+        included.
 
         InvalidValue for a URL of another server than this one. SceneFailure says what came instead of a video;
         MachineFault what this machine lacks.
@@ -350,6 +350,7 @@ def _save(response: requests.Response, head: bytes, target: Path, seconds: float
     if received == 0:
         raise SceneFailure("invalid_video", "the provider sent an empty video")
     with machine_faults("read the video"):
+        TEMP_SPACE.settle(target)
         mp4.check_is_mp4(target)
         whole = mp4.is_whole(target, announced=length is not None)
     if not whole:
