@@ -13,7 +13,7 @@ from generation_history import http_client
 from generation_history.errors import HistoryError, NotSent, OutcomeUnknown, ProviderUnavailable, SceneFailure
 from generation_history.providers import VideoRequest, http, sora
 from generation_history.providers.sora import SoraProvider
-from tests.contract.scripted_server import LOOPBACK, answer, head, raw
+from tests.contract.scripted_server import LOOPBACK, answer, head, never, raw
 from tests.fakes import MP4
 
 KEY = "sk-secret-0123456789"
@@ -122,6 +122,20 @@ def test_a_download_that_comes_by_drops_is_given_up_and_nothing_of_it_goes_on(sc
     assert "took more than" in str(failed)
     assert list(tmp_path.iterdir()) == []
     assert {thread for thread in set(threading.enumerate()) - before if thread.name != "scripted"} == set()
+
+
+@pytest.mark.parametrize("given", [never, raw(b"HTTP/1.1 100 Continue\r\n\r\n")], ids=["at once", "after a word"])
+def test_a_silence_is_waited_for_no_longer_than_the_call_has_left(scripted, tmp_path, given):
+    """However long a single silence may last."""
+
+    def send(connection: socket.socket) -> None:
+        given(connection)
+        never(connection)
+
+    scripted.script(send)
+    provider = SoraProvider(scripted.base_url, KEY)
+
+    ends(lambda: provider.fetch(provider.content_url("a"), tmp_path / "video.mp4", seconds=LIMIT), SceneFailure)
 
 
 def test_redirects_and_the_download_share_one_limit(scripted, tmp_path):
