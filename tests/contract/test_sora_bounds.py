@@ -189,9 +189,11 @@ def test_a_server_that_reads_our_post_by_drops_leaves_its_outcome_unknown(monkey
         thread = threading.Thread(target=serve)
         thread.start()
         provider = SoraProvider(f"http://{LOOPBACK}:{listener.getsockname()[1]}/v1", KEY)
-        ends(lambda: provider.submit(VideoRequest("a" * 20_000_000, "m", "1x1", 1)), OutcomeUnknown)
-        over.set()
-        thread.join()
+        try:
+            ends(lambda: provider.submit(VideoRequest("a" * 20_000_000, "m", "1x1", 1)), OutcomeUnknown)
+        finally:
+            over.set()
+            thread.join()
 
 
 def test_a_handshake_without_an_end_is_given_up(scripted):
@@ -209,18 +211,21 @@ def test_a_handshake_without_an_end_is_given_up(scripted):
         thread = threading.Thread(target=serve)
         thread.start()
         provider = SoraProvider(f"https://{LOOPBACK}:{listener.getsockname()[1]}/v1", KEY)
-        ends(lambda: provider.submit(WANTED), (OutcomeUnknown, NotSent))
-        over.set()
-        thread.join()
+        try:
+            ends(lambda: provider.submit(WANTED), (OutcomeUnknown, NotSent))
+        finally:
+            over.set()
+            thread.join()
 
 
 def test_a_name_that_is_looked_up_for_ever_means_that_nothing_was_sent(monkeypatch):
     over = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(PATIENCE * 2) and [])
 
-    ends(lambda: SoraProvider("http://home.test/v1", KEY).submit(WANTED), NotSent)
-
-    over.set()
+    try:
+        ends(lambda: SoraProvider("http://home.test/v1", KEY).submit(WANTED), NotSent)
+    finally:
+        over.set()
 
 
 def test_a_connection_outside_of_any_limit_is_not_made(scripted):
