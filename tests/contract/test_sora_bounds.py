@@ -18,6 +18,7 @@ from tests.fakes import MP4
 
 KEY = "sk-secret-0123456789"
 WANTED = VideoRequest("a", "m", "1x1", 1)
+JOB = b'{"id": "a", "status": "queued"}'
 #: What each call may take here; far less than a test waits, far more than an answer takes.
 LIMIT = 0.5
 PATIENCE = 10
@@ -244,10 +245,11 @@ def test_a_connection_outside_of_any_limit_is_not_made(scripted):
     [
         b"HTTP/1.1 200 OK\r\n"
         + b"".join(b"X-%d: y\r\n" % number for number in range(200))
-        + b"Content-Length: 2\r\n\r\n{}",
-        b"HTTP/1.1 200 OK\r\n" + (b"X: " + b"y" * 60_000 + b"\r\n") * 4 + b"Content-Length: 2\r\n\r\n{}",
-        b"HTTP/1.1 100 Continue\r\n\r\n" * 10_000 + b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
-        b"HTTP/1.1 103 Early Hints\r\n\r\n" * 20 + b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+        + b"Content-Length: 31\r\n\r\n"
+        + JOB,
+        b"HTTP/1.1 200 OK\r\n" + (b"X: " + b"y" * 60_000 + b"\r\n") * 4 + b"Content-Length: 31\r\n\r\n" + JOB,
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 10_000 + b"HTTP/1.1 200 OK\r\nContent-Length: 31\r\n\r\n" + JOB,
+        b"HTTP/1.1 103 Early Hints\r\n\r\n" * 20 + b"HTTP/1.1 200 OK\r\nContent-Length: 31\r\n\r\n" + JOB,
     ],
     ids=["many headers", "large headers", "100 Continue", "103 Early Hints"],
 )
