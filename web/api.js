@@ -1,9 +1,13 @@
 /** The history API: JSON in and out, every failure an ApiError, nothing asked for twice that has not changed. */
 
 import { config } from "./config.js";
+import { currentToken } from "./token.js";
 
 const TIMEOUT_MS = 35_000;
 const MOST_KEPT = 60;
+/** No header carries anything else. */
+const SENDABLE = /^[\x21-\x7e]+$/;
+const NOT_SENDABLE = "The token has characters that no token has: it may not have been copied as it is.";
 
 /** What went wrong; code is the API's own, or "offline", "slow", "broken". retryAfter is in seconds, or null. */
 export class ApiError extends Error {
@@ -22,6 +26,9 @@ export function onUnauthorized(ask) {
   askForToken = ask;
 }
 
+/** Guarantees that nothing is shown again that was answered before. */
+export const forget = () => answers.clear();
+
 export const get = (path, { params = {}, signal } = {}) => call("GET", withParams(path, params), { signal });
 export const post = (path, body = {}) => call("POST", path, { body });
 export const patch = (path, body) => call("PATCH", path, { body });
@@ -38,7 +45,7 @@ async function call(method, path, options) {
       if (error.status !== 401 || !askForToken) throw error;
       asking ??= askForToken(error.message).finally(() => (asking = null));
       if (!(await asking)) throw error;
-      answers.clear();
+      forget();
     }
   }
 }
@@ -54,8 +61,9 @@ async function once(method, path, { body, signal }) {
 }
 
 async function send(method, path, body, signal, etag) {
-  const token = await config.token();
+  const token = await currentToken();
   const headers = {};
+  if (token && !SENDABLE.test(token)) throw new ApiError(NOT_SENDABLE, { status: 401, code: "not_authenticated" });
   if (token) headers.Authorization = `Bearer ${token}`;
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (etag) headers["If-None-Match"] = etag;

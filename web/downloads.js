@@ -1,11 +1,11 @@
 /** Downloads: one video, a generation as a zip, several generations one after another. */
 
 import { get, linkTo, post } from "./api.js";
-import { config } from "./config.js";
 import { bytes, sourceName } from "./format.js";
 import { element, html, safeUrl } from "./html.js";
 import { refreshLinks } from "./links.js";
 import { addLine, toast } from "./toast.js";
+import { currentToken } from "./token.js";
 
 const SOONEST_MS = 700;
 const SELDOM_MS = 10_000;
@@ -14,11 +14,11 @@ const MOST_FAILURES = 5;
 /** Keeps one video, under a name that tells what it is. */
 export async function downloadScene(scene, generation) {
   // The permanent link names the file by itself, but a link carries no token.
-  if (!(await config.token())) return save(linkTo(`/history/scenes/${scene.id}/video?download=1`));
+  if (!(await currentToken())) return save(linkTo(`/history/scenes/${scene.id}/video?download=1`));
   const { variant_type: variant } = generation.variants.find(({ id }) => id === scene.variant_id);
   const name = `${sourceName(generation.source_video_url).replace(/\.\w{1,5}$/, "")}_${variant}_scene-${scene.scene_number}.mp4`;
   try {
-    const url = URL.createObjectURL(await (await fetched(scene)).blob());
+    const url = URL.createObjectURL(await fetched(scene));
     save(url, name);
     setTimeout(() => URL.revokeObjectURL(url), 60_000);
   } catch (error) {
@@ -26,17 +26,31 @@ export async function downloadScene(scene, generation) {
   }
 }
 
-/** The store's answer with the video; a link that ended meanwhile is fetched anew, once. */
+/** The video from the store; a link that ended meanwhile is fetched anew, once. */
 async function fetched(scene) {
-  const ask = () => fetch(safeUrl(scene.video_url), { credentials: "omit" });
-  let response = await ask();
-  if (!response.ok) {
-    await refreshLinks(scene);
-    response = await ask();
-  }
-  if (!response.ok) throw new Error(`the store answered ${response.status}`);
-  return response;
+  const first = await ask(scene).catch(() => null);
+  if (first?.ok) return content(first);
+  await refreshLinks(scene);
+  const second = await ask(scene).catch(() => {
+    // A browser does not tell which of these it was.
+    throw new Error("the store cannot be reached, or its CORS rules do not let this page read it.");
+  });
+  if (!second.ok) throw new Error(`the store answered ${second.status}`);
+  return content(second);
 }
+
+/** Past the browser's cache: what a player put there came without CORS headers, which a store sends only where it is
+ *  asked with an Origin, and a page may not read it. */
+async function ask({ video_url: given }) {
+  const url = safeUrl(given);
+  if (url === "#") throw new Error("no link");
+  return fetch(url, { credentials: "omit", cache: "no-store" });
+}
+
+const content = (response) =>
+  response.blob().catch(() => {
+    throw new Error("it broke off on its way.");
+  });
 
 /** Keeps a generation's videos as one zip, once the server has made it; progress is shown. Whether it came to that. */
 export async function downloadGeneration(generation, { queue = "" } = {}) {

@@ -2,6 +2,20 @@
 
 import { config } from "./config.js";
 import { element, html } from "./html.js";
+import { toast } from "./toast.js";
+
+/** What the browser does not keep, as its storage is blocked or full: it holds until the page is left. */
+let held = null;
+
+/** The token to use, or null; whoever cannot tell has none. */
+export async function currentToken() {
+  if (held) return held;
+  try {
+    return await config.token();
+  } catch {
+    return null;
+  }
+}
 
 /** Whether a token was given. */
 export function askForToken(reason) {
@@ -19,13 +33,25 @@ export function askForToken(reason) {
   document.body.append(dialog);
   dialog.querySelector("[data-cancel]").addEventListener("click", () => dialog.close("cancel"));
   return new Promise((resolve) => {
-    dialog.addEventListener("close", () => {
+    dialog.addEventListener("close", async () => {
       const token = dialog.querySelector("input").value.trim();
       dialog.remove();
       const given = dialog.returnValue === "use" && token !== "";
-      if (given) config.keepToken(token);
+      if (given) await keep(token);
       resolve(given);
     });
     dialog.showModal();
   });
+}
+
+async function keep(token) {
+  held = null;
+  try {
+    await config.keepToken(token);
+  } catch {
+    // What is said below is all there is to say.
+  }
+  if ((await currentToken()) === token) return;
+  held = token;
+  toast("This browser keeps nothing for this page: after a reload the token is asked for again.");
 }
