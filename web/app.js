@@ -1,6 +1,6 @@
 /** Starts the page: which view is shown is for the address to say. */
 
-import { onUnauthorized } from "./api.js";
+import { forget, onUnauthorized } from "./api.js";
 import { config } from "./config.js";
 import { GenerationView } from "./generation.js";
 import { bind, showKeys } from "./keys.js";
@@ -11,7 +11,7 @@ import { askForToken } from "./token.js";
 
 const sections = Object.fromEntries(["library", "generation", "statistics"].map((id) => [id, document.getElementById(id)]));
 const library = new Library(sections.library);
-const generation = new GenerationView(sections.generation);
+const generation = new GenerationView(sections.generation, { hide: (ids) => library.withoutThem(ids) });
 let shown = null;
 
 const nameOf = (view) => (view.generation ? "generation" : view.view === "statistics" ? "statistics" : "library");
@@ -35,13 +35,21 @@ function show(view) {
   if (moved) document.querySelector("main").focus({ preventScroll: true });
 }
 
+/** As after a reload, which would lose a token that the browser does not keep. */
+function startAnew() {
+  forget();
+  library.forget();
+  generation.forget();
+  show(current());
+}
+
 history.scrollRestoration = "manual";
 onUnauthorized(askForToken);
 onChange(show);
 bind("everywhere", document, { "?": () => document.querySelector("dialog.sheet") || showKeys() });
 document.querySelector("[data-keys]").addEventListener("click", showKeys);
 document.addEventListener("click", async ({ target }) => {
-  if (target.closest("[data-token]") && (await askForToken("Enter another token or API key."))) location.reload();
+  if (target.closest("[data-token]") && (await askForToken("Enter another token or API key."))) startAnew();
 });
 addEventListener("online", () => shown === "library" && library.broken && library.again());
 if (!config.api) throw new Error("config.js names no API");

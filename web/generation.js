@@ -25,8 +25,9 @@ const KINDS = {
 const PAID_AGAIN = new Set(["provider_failed", "moderation_blocked", "expired", "provider_gone", "submit_rejected"]);
 
 export class GenerationView {
-  constructor(section) {
-    this.section = section;
+  /** hide(ids) takes generations out of the library at once and returns what brings them back. */
+  constructor(section, { hide }) {
+    Object.assign(this, { section, hideInLibrary: hide });
     section.addEventListener("click", (event) => this.clicked(event));
   }
 
@@ -41,6 +42,11 @@ export class GenerationView {
     }
     if (await this.load()) this.opens(view);
     if (visit === this.visit) this.watch ??= live(() => this.look());
+  }
+
+  /** What is shown may be another's: the next look begins anew. */
+  forget() {
+    this.id = null;
   }
 
   hide() {
@@ -141,6 +147,7 @@ export class GenerationView {
   remove() {
     const { id } = this;
     return removeGenerations([id], {
+      hide: this.hideInLibrary,
       deleted: () => current().generation === id && go({}),
       restored: () => go({ generation: id }),
     });

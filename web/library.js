@@ -25,8 +25,7 @@ export class Library {
     this.told = section.querySelector(".told");
     this.pill = section.querySelector(".pill");
     this.find = findBar(section.querySelector(".bar"));
-    this.byId = new Map();
-    this.ids = [];
+    Object.assign(this, { byId: new Map(), ids: [], waiting: [], total: null });
     this.wall = new Wall(this.place, {
       draw: (generation) => this.draw(generation),
       changed: looksDifferent,
@@ -82,11 +81,19 @@ export class Library {
     this.watch = null;
   }
 
+  /** What is shown may be another's: the next look begins anew. */
+  forget() {
+    this.key = null;
+  }
+
   /** Forgets what was found and asks anew. */
   begin() {
     this.asking?.abort();
     this.asking = new AbortController();
     Object.assign(this, { byId: new Map(), ids: [], cursor: null, ended: false, loading: false, broken: false, waiting: [] });
+    // A number and what was seen are those of the search before.
+    Object.assign(this, { total: null, seen: null });
+    this.say("");
     this.selection.none();
     this.pill.hidden = true;
     this.wall.set([]);
@@ -107,7 +114,7 @@ export class Library {
     if (this.loading || this.ended || this.broken) return;
     this.loading = true;
     const { signal } = this.asking;
-    const slow = setTimeout(() => this.told.textContent = "Still loading…", SLOW_MS);
+    const slow = setTimeout(() => this.say("Still loading…"), SLOW_MS);
     if (!this.ids.length) this.skeletons();
     try {
       const page = await get("/history/generations", { params: { ...this.params, limit: PAGE, cursor: this.cursor }, signal });
@@ -126,7 +133,7 @@ export class Library {
     for (const generation of page.generations) this.keep(generation);
     this.cursor = page.next_cursor;
     this.ended = !page.next_cursor;
-    this.total = page.total ?? this.total;
+    this.total = page.total ?? null;
     this.loading = false;
     render(this.state, this.below());
     this.tell();
@@ -143,16 +150,24 @@ export class Library {
     return this.filtered ? noMatches() : empty();
   }
 
+  /** Says how many there are: what is shown once that is all, before that the server's number, where it counts. */
   tell() {
-    const all = this.total ?? (this.ended ? this.ids.length : null);
-    this.told.textContent = all === null ? `${number(this.ids.length)} shown` : all === 1 ? "1 generation" : `${number(all)} generations`;
+    const { length } = this.ids;
+    const all = this.ended ? length : this.total === null ? null : Math.max(length, this.total - this.waiting.length);
+    this.say(all === null ? `${number(length)} shown` : all === 1 ? "1 generation" : `${number(all)} generations`);
+  }
+
+  /** The same again is not read out again. */
+  say(text) {
+    if (this.told.textContent !== text) this.told.textContent = text;
   }
 
   fail(error) {
     this.broken = true;
     this.place.querySelector(".skeletons")?.remove();
     render(this.state, failed(error));
-    this.told.textContent = "";
+    if (this.ids.length) this.tell();
+    else this.say("");
   }
 
   skeletons() {
@@ -168,10 +183,11 @@ export class Library {
     const fresh = await this.unknown(page, signal);
     this.seen = page;
     for (const generation of page.generations) if (this.byId.has(generation.id)) this.byId.set(generation.id, generation);
-    this.total = page.total ?? this.total;
+    this.total = page.total ?? null;
     this.waiting = fresh;
     this.recount(fresh.length);
     if (scrollY < 80) this.takeIn();
+    this.tell();
     this.refresh();
     return true;
   }
@@ -232,15 +248,26 @@ export class Library {
 
   /** These are not shown any more; what undo brings back is there at its place again. */
   withoutThem(ids) {
-    const gone = new Map(ids.map((id) => [id, this.byId.get(id)]));
-    const order = this.ids;
-    this.ids = order.filter((id) => !gone.has(id));
-    this.refresh();
+    const { byId, ids: order } = this;
+    const gone = new Set(ids.filter((id) => byId.has(id)));
+    if (!gone.size) return () => null;
+    this.arrange(order.filter((id) => !gone.has(id)));
     return () => {
-      const shown = new Set([...this.ids, ...gone.keys()]);
-      this.ids = [...this.ids.filter((id) => !order.includes(id)), ...order.filter((id) => shown.has(id))];
-      this.refresh();
+      // Another search has begun, whose list has no place for them; what belongs there comes as new.
+      if (byId !== this.byId) return this.watch?.soon();
+      const [before, shown] = [new Set(order), new Set([...this.ids, ...gone])];
+      this.arrange([...this.ids.filter((id) => !before.has(id)), ...order.filter((id) => shown.has(id))]);
     };
+  }
+
+  /** Shows these from now on. The server's own number comes with the next answer, be it the same as the last. */
+  arrange(ids) {
+    if (this.total !== null) this.total += ids.length - this.ids.length;
+    Object.assign(this, { ids, seen: null });
+    if (!this.broken) render(this.state, this.below());
+    this.tell();
+    this.refresh();
+    if (!ids.length) this.more();
   }
 
   remove(ids) {
