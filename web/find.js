@@ -3,17 +3,21 @@
 import { html, render } from "./html.js";
 import { statusWord } from "./format.js";
 import { current, replace, several } from "./router.js";
+import { characters, cut, wellFormed } from "./text.js";
 
 export const STATUSES = ["processing", "completed", "failed", "pending"];
 export const VARIANTS = ["soft", "medium", "aggressive", "ultra"];
 const NAMES = ["q", "status", "variant", "from", "to"];
+/** What the API takes, in code points. */
 const LEAST_CHARACTERS = 3;
+const MOST_CHARACTERS = 500;
 const TYPING_MS = 250;
 
 /** What the API is asked for, from what the address says. */
 export function asked(view) {
+  const q = sought(view.q ?? "");
   return {
-    q: (view.q ?? "").trim().length >= LEAST_CHARACTERS ? view.q.trim() : null,
+    q: characters(q) >= LEAST_CHARACTERS ? cut(q, MOST_CHARACTERS) : null,
     status: several(view.status).filter((status) => STATUSES.includes(status)).join(",") || null,
     variant_type: VARIANTS.includes(view.variant) ? view.variant : null,
     created_from: startOf(view.from),
@@ -28,7 +32,7 @@ export function findBar(place) {
   render(
     place,
     html`<form role="search" class="find">
-      <input type="search" name="q" placeholder="Search by source video" aria-label="Search by source video" maxlength="200" />
+      <input type="search" name="q" placeholder="Search by source video" aria-label="Search by source video" />
       <fieldset>
         <legend class="hidden">Status</legend>
         ${STATUSES.map((status) => html`<label class="chip"><input type="checkbox" name="status" value="${status}" />${statusWord(status)}</label>`)}
@@ -64,28 +68,42 @@ export function clear() {
   replace(Object.fromEntries(rest));
 }
 
+const sought = (text) => wellFormed(text).trim();
+/** What is typed as the address has it: no longer than the API takes, so that the address stays short enough, too. */
+const typed = (form) => cut(wellFormed(form.elements.q.value), MOST_CHARACTERS);
+
 function read(form) {
   const given = new FormData(form);
   const values = Object.fromEntries(NAMES.map((name) => [name, given.getAll(name).join(",")]));
+  values.q = typed(form);
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value));
 }
 
 function fill(form, view) {
   const statuses = several(view.status);
   for (const box of form.elements.status) box.checked = statuses.includes(box.value);
-  if (document.activeElement !== form.elements.q) form.elements.q.value = view.q ?? "";
+  // What is being typed stays as it is, with the cursor in it; what back and forward lead to takes its place.
+  if (typed(form) !== (view.q ?? "")) form.elements.q.value = view.q ?? "";
   for (const name of ["variant", "from", "to"]) form.elements[name].value = view[name] ?? "";
   form.querySelector("[data-clear]").hidden = !NAMES.some((name) => view[name]);
   hint(form);
 }
 
 function hint(form) {
-  const missing = LEAST_CHARACTERS - form.elements.q.value.trim().length;
-  const short = missing > 0 && missing < LEAST_CHARACTERS;
-  form.querySelector(".hint").textContent = short ? `${missing} more to search` : "";
+  const count = characters(sought(form.elements.q.value));
+  const short = count > 0 && count < LEAST_CHARACTERS && `${LEAST_CHARACTERS - count} more to search`;
+  const long = count > MOST_CHARACTERS && `Only the first ${MOST_CHARACTERS} characters are searched for`;
+  form.querySelector(".hint").textContent = short || long || "";
 }
 
-const isDay = (text) => /^\d{4}-\d{2}-\d{2}$/.test(text ?? "") && !Number.isNaN(Date.parse(text));
 /** A day is the person's own, not UTC's. */
-const startOf = (text) => (isDay(text) ? new Date(`${text}T00:00:00`).toISOString() : null);
-const endOf = (text) => (isDay(text) ? new Date(`${text}T23:59:59.999`).toISOString() : null);
+const startOf = (text) => moment(text, "T00:00:00");
+const endOf = (text) => moment(text, "T23:59:59.999");
+
+/** The moment of a day that there is, of a year that the API knows; else null. */
+function moment(day, time) {
+  const isDay = /^\d{4}-\d{2}-\d{2}$/.test(day ?? "");
+  const [utc, own] = [new Date(`${day}T00:00:00Z`), new Date(`${day}${time}`)];
+  if (!isDay || Number.isNaN(utc.getTime()) || utc.toISOString().slice(0, 10) !== day) return null;
+  return own.getUTCFullYear() >= 1 && own.getUTCFullYear() <= 9999 ? own.toISOString() : null;
+}

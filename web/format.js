@@ -47,10 +47,16 @@ export const percent = (value) => (value === null || value === undefined ? "none
 export const statusWord = (status) => STATUSES[status] ?? String(status);
 export const failureWord = (code) => FAILURES[code] ?? String(code ?? "It failed");
 export const outcomeWord = (outcome) => OUTCOMES[outcome] ?? String(outcome);
-export const day = (iso) => days.format(new Date(iso));
-export const moment = (iso) => (iso ? moments.format(new Date(iso)) : "");
+export const day = (iso) => at(iso, (date) => days.format(date));
+export const moment = (iso) => (iso ? at(iso, (date) => moments.format(date)) : "");
 /** The day of the browser's clock, to tell days apart. */
 export const dayKey = (iso) => new Date(iso).toDateString();
+
+/** What no calendar has would end the whole page. */
+function at(iso, said) {
+  const date = new Date(iso);
+  return Number.isNaN(date.getTime()) ? "unknown" : said(date);
+}
 
 export function duration(seconds) {
   if (seconds === null || seconds === undefined) return "";
@@ -68,9 +74,11 @@ export function bytes(count) {
 }
 
 export function age(iso, now = Date.now()) {
-  const seconds = (new Date(iso).getTime() - now) / 1000;
-  const [unit, size] = AGES.find(([, least]) => Math.abs(seconds) >= least) ?? ["second", 1];
-  return unit === "second" ? "just now" : ages.format(Math.round(seconds / size), unit);
+  return at(iso, (date) => {
+    const seconds = (date.getTime() - now) / 1000;
+    const [unit, size] = AGES.find(([, least]) => Math.abs(seconds) >= least) ?? ["second", 1];
+    return unit === "second" ? "just now" : ages.format(Math.round(seconds / size), unit);
+  });
 }
 
 /** What a person calls the source: the end of its path, or all of it where it has none. */

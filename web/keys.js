@@ -42,7 +42,8 @@ export function bind(scope, target, actions, { when = () => true } = {}) {
   if (strange.length) throw new Error(`keys.js does not know ${strange.join(" ")} of ${scope}`);
   // On the way down: a video's own controls would play what these have just paused.
   target.addEventListener("keydown", (event) => {
-    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    // A browser that fills in a form sends keys without a name.
+    const key = event.key?.length === 1 ? event.key.toLowerCase() : event.key;
     if (!Object.hasOwn(actions, key) || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.defaultPrevented || isTyping(event.target, key) || !when()) return;
     if (actions[key](event) === false) return;

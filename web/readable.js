@@ -1,6 +1,7 @@
 /** Any JSON as something to read: names and values, lists, paragraphs. */
 
 import { html } from "./html.js";
+import { cut } from "./text.js";
 
 const DEEPEST = 8;
 const MOST = 200;
@@ -10,7 +11,7 @@ export function readable(value, depth = 0) {
   if (value === null || value === undefined || value === "") return html`<span class="quiet">none</span>`;
   if (typeof value === "boolean") return html`${value ? "yes" : "no"}`;
   if (typeof value !== "object") return html`<span class="text" dir="auto">${value}</span>`;
-  if (depth === DEEPEST) return html`<code>${JSON.stringify(value).slice(0, 300)}</code>`;
+  if (depth === DEEPEST) return html`<code>${cut(JSON.stringify(value), 300)}</code>`;
   const entries = Object.entries(value);
   if (!entries.length) return html`<span class="quiet">none</span>`;
   const shown = entries.slice(0, MOST);
@@ -22,5 +23,6 @@ export function readable(value, depth = 0) {
 /** target_audience and targetAudience as "Target audience". */
 function spoken(name) {
   const words = name.replace(/([a-z])([A-Z])/g, "$1 $2").replace(/[_-]+/g, " ").trim().toLowerCase();
-  return words ? words[0].toUpperCase() + words.slice(1) : name;
+  const [first, ...rest] = words;
+  return words ? first.toUpperCase() + rest.join("") : name;
 }
