@@ -1,7 +1,10 @@
 """The functions' URLs on loopback: requests become the platform's raw events, within the platform's limits."""
 
 import base64
-from collections.abc import Mapping
+import json
+import sys
+import uuid
+from collections.abc import Collection, Mapping
 from concurrent.futures import TimeoutError as TookTooLong
 from pathlib import Path
 from typing import Any
@@ -10,10 +13,9 @@ from flask import Flask, Response, request, send_from_directory
 from werkzeug.routing import PathConverter
 from werkzeug.wrappers import Response as AnyResponse
 
+from scripts.local.host.carried import MAX_BYTES, MAX_HEAD_BYTES, MAX_LINE_BYTES, NotCarried, carried, is_text
 from scripts.local.host.instances import Pool
 
-#: What the platform takes and gives back in one web call.
-MAX_BYTES = 1_000_000
 #: Past this the platform answers 202, and the function runs on.
 WEB_SECONDS = 30.0
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -23,7 +25,12 @@ _FILE_HEADERS = {
     "Content-Security-Policy": "frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
 }
-_TEXT = ("application/json", "application/x-www-form-urlencoded", "text/")
+#: Of a function that does not answer OPTIONS itself: with its own CORS headers they come twice.
+_PLATFORM_CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "OPTIONS, GET, DELETE, POST, PUT, HEAD, PATCH",
+    "Access-Control-Allow-Headers": "Authorization, Origin, X-Requested-With, Content-Type, Accept, User-Agent",
+}
 
 
 class _Rest(PathConverter):
@@ -33,10 +40,13 @@ class _Rest(PathConverter):
     part_isolating = False
 
 
-def create_gateway(pools: Mapping[tuple[str, str], Pool], web: Path) -> Flask:
+def create_gateway(
+    pools: Mapping[tuple[str, str], Pool], web: Path, *, with_platforms_cors: Collection[tuple[str, str]] = ()
+) -> Flask:
     """A WSGI application: /api/<package>/<function>[/rest] and the same without /api, and the files of web.
 
-    /api/clone is routed to where generations are created, as a gateway may do.
+    /api/clone is routed to where generations are created, as a gateway may do. Functions that do not answer OPTIONS
+    themselves (web-custom-options) have the platform's CORS.
     """
     app = Flask(__name__, static_folder=None)
     app.url_map.merge_slashes = False
@@ -45,11 +55,17 @@ def create_gateway(pools: Mapping[tuple[str, str], Pool], web: Path) -> Flask:
     def call(package: str, function: str, rest: str = "") -> Response:  # noqa: ARG001 - decoded; the platform's is raw
         pool = pools.get((package, function))
         if pool is None or not pool.function.web:
-            return _says(404, "no such function")
-        if len(request.get_data()) > MAX_BYTES:
-            return _says(413, "the platform takes bodies up to 1 MB")
+            return _says(404, "The requested resource does not exist.")
         raw_path = str(request.environ["REQUEST_URI"]).partition("?")[0]
-        return _respond(pool, raw_path.partition(f"/{package}/{function}")[2])
+        if refusal := _refusal(raw_path):
+            return refusal
+        path = raw_path.partition(f"/{package}/{function}")[2]
+        if (package, function) not in with_platforms_cors:
+            return _respond(pool, path)
+        answer = Response() if request.method == "OPTIONS" else _respond(pool, path)
+        for name, value in _PLATFORM_CORS.items():
+            answer.headers.add(name, value)
+        return answer
 
     for prefix in ("/api", ""):
         for tail in ("", "/", "/<rest:rest>"):
@@ -73,46 +89,53 @@ def _file(web: Path, name: str) -> AnyResponse:
     return answer
 
 
+def _refusal(raw_path: str) -> Response | None:
+    """What the platform says to a request that reaches no function; None for one that does."""
+    lines = [f"{name}: {value}" for name, value in request.headers.items()]
+    if len(raw_path) + len(request.query_string) > MAX_LINE_BYTES:
+        return _says(414, "The URI is too long.")
+    if max(map(len, lines), default=0) > MAX_LINE_BYTES or sum(map(len, lines)) > MAX_HEAD_BYTES:
+        return _says(431, "The request's headers are too large.")
+    if request.headers.get("Transfer-Encoding"):
+        return _says(400, "Content type is not supported.")
+    # A binary body travels as base64; nothing is read of one that says that it is too long.
+    sent = request.content_length or 0
+    travels = sent if is_text(request.content_type or "") else 4 * -(-sent // 3)
+    return _says(413, "The body is larger than what is allowed.") if travels > MAX_BYTES else None
+
+
 def _respond(pool: Pool, path: str) -> Response:
     try:
-        answer = pool.call(_raw_event(path)).result(WEB_SECONDS)
+        answer = carried(pool.call(_raw_event(path)).result(WEB_SECONDS))
     except TookTooLong:
-        return _says(202, "the function takes longer than 30 s and runs on")
-    # The platform answers 400 for an uncaught exception, and for a top-level "error".
-    if "error" in answer:
-        return _says(400, str(answer["error"]))
-    body = answer.get("body") or ""
-    raw = body.encode() if isinstance(body, str) else body
-    if len(raw) > MAX_BYTES:
-        return _says(502, "the platform carries answers up to 1 MB")
-    status = answer.get("statusCode") or (200 if raw else 204)
-    return Response(raw, status, _headers(answer.get("headers") or {}))
+        return _says(202, "Response not yet ready.")
+    except NotCarried as error:
+        # The platform's caller is not told why, and nobody else is: a web call leaves no log there.
+        print(f"{pool.function.package}/{pool.function.name}: {error}", file=sys.stderr, flush=True)
+        return _says(400, "There was an error processing your request.")
+    response = Response(answer.body, answer.status, answer.headers)
+    if not answer.body:
+        response.headers.remove("Content-Type")
+    return response
 
 
 def _raw_event(path: str) -> dict[str, Any]:
     """The event of `web: raw`: nothing parsed; path holds only what follows the function's name."""
     data = request.get_data()
-    kind = request.content_type or ""
-    is_text = not data or kind.startswith(_TEXT)
+    plain = not data or is_text(request.content_type or "")
     return {
         "http": {
             "method": request.method,
             "path": path,
             "headers": {name.lower(): value for name, value in request.headers.items()},
             "queryString": request.query_string.decode("latin-1"),
-            "body": data.decode(errors="replace") if is_text else base64.b64encode(data).decode(),
-            "isBase64Encoded": not is_text,
+            "body": data.decode(errors="replace") if plain else base64.b64encode(data).decode(),
+            "isBase64Encoded": not plain,
         }
     }
 
 
-def _headers(headers: Mapping[str, str | list[str]]) -> list[tuple[str, str]]:
-    return [
-        (name, str(value))
-        for name, given in headers.items()
-        for value in (given if isinstance(given, list) else [given])
-    ]
-
-
 def _says(status: int, text: str) -> Response:
-    return Response(f"{text}\n", status, content_type="text/plain; charset=utf-8")
+    """An answer of the platform's own; what it is called there nobody here can look up."""
+    body = json.dumps({"code": uuid.uuid4().hex, "error": text})
+    return Response(body, status, content_type="application/json")

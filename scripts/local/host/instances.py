@@ -51,7 +51,12 @@ class Instance:
             line = b""
         finally:
             killer.cancel()
-        return json.loads(line) if line else {"error": f"it ended without an answer; {self._log_name} tells why"}
+        if line:
+            return json.loads(line)
+        # It is ending: the next call must not be given to it.
+        self._process.kill()
+        self._process.wait()
+        return {"error": f"it ended without an answer; {self._log_name} tells why"}
 
     @property
     def is_alive(self) -> bool:

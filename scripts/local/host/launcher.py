@@ -35,7 +35,7 @@ class Context:
 
 def main(path: str, function_name: str) -> None:
     """Answers calls until there are no more."""
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     calls: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(calls,), daemon=True).start()
@@ -43,7 +43,9 @@ def main(path: str, function_name: str) -> None:
     while True:
         call = json.loads(calls.get())
         context = Context(function_name, call["activation_id"], call["deadline"])
-        answers.write(json.dumps(_answer(module, call["event"], context)) + "\n")
+        answer = _answer(module, call["event"], context)
+        # What JSON cannot hold, or UTF-8, ends the instance: bytes, dates, NaN, half of a surrogate pair.
+        answers.write(json.dumps(answer, ensure_ascii=False, allow_nan=False).encode() + b"\n")
         answers.flush()
 
 
@@ -73,7 +75,6 @@ def _answer(module: ModuleType, event: dict[str, Any], context: Context) -> dict
         if module.main.__code__.co_argcount != 2:  # noqa: PLR2004
             return {"error": "main must be a plain def main(event, context)"}
         answer: object = module.main(event, context)
-        json.dumps(answer, allow_nan=False)
     except Exception as error:  # noqa: BLE001
         return {"error": f"{type(error).__name__}: {error}"}
     return (

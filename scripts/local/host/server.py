@@ -30,9 +30,9 @@ def host(functions: Iterable[Function], *, port: int, logs: Path, minute: float)
     ports.require_free(port, of="the functions")
     with ExitStack() as closing:
         pools = {(function.package, function.name): Pool(function, logs) for function in functions}
-        server = make_server(
-            ports.LOOPBACK, port, create_gateway(pools, ROOT / "web"), threaded=True, request_handler=QuietHandler
-        )
+        careless = {name for name, pool in pools.items() if not pool.function.answers_options}
+        gateway = create_gateway(pools, ROOT / "web", with_platforms_cors=careless)
+        server = make_server(ports.LOOPBACK, port, gateway, threaded=True, request_handler=QuietHandler)
         closing.callback(server.server_close)
         thread = threading.Thread(target=server.serve_forever, args=[0.05], name="gateway")
         thread.start()
