@@ -12,13 +12,14 @@ import sys
 import tomllib
 from collections.abc import Iterable, Iterator
 from http import HTTPStatus
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, Union, cast
 
 from aws_lambda_powertools.event_handler.api_gateway import Router
 from aws_lambda_powertools.event_handler.openapi.models import APIKey, HTTPBearer, SecurityScheme, Server
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
+from generation_history.acknowledgement import acknowledgement_types
 from generation_history.contract import Responses
 from generation_history.endpoint import JSON, resolver, routes_of
 from generation_history.errors import (
@@ -175,7 +176,7 @@ def _prepare(route: Any, declared: Responses) -> Json:
             key = repr(answered["body"])
             if key not in types:
                 named = f"{camel}Answer{status if types else ''}"
-                types[key] = cast("Any", TypedDict)(named, {"success": Literal[True], **answered["body"]})
+                types[key] = _answer_type(named, answered["body"], writes=route.method != "GET" and package != "sora")
             responses[status]["content"][JSON] = {"model": types[key]}
         if "headers" in answered:
             responses[status]["headers"] = {name: {"schema": {"type": "string"}} for name in answered["headers"]}
@@ -186,6 +187,16 @@ def _prepare(route: Any, declared: Responses) -> Json:
     raw_body = extensions.get("requestBody")
     route.responses, route.openapi_extensions = responses, None
     return {name: raw_body} if raw_body else {}
+
+
+def _answer_type(name: str, body: Json, *, writes: bool) -> Any:
+    """The type of an answer; to a write, also what a caller is told of it that may not read, where that is less."""
+
+    def named(its_name: str, its_body: Json) -> Any:
+        return cast("Any", TypedDict)(its_name, {"success": Literal[True], **its_body})
+
+    less = acknowledgement_types(body) if writes else body
+    return named(name, body) if less == body else Union[named(name, body), named(f"{name}WithoutRead", less)]  # noqa: UP007
 
 
 def _errors(route: Any, declared: Responses) -> dict[int, list[type[HistoryError]]]:

@@ -2,14 +2,14 @@
 
 import hmac
 import logging
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Final, NamedTuple, cast
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from generation_history import api_keys, settings
 from generation_history.errors import NotAuthenticated
-from generation_history.ids import as_uuid
 from generation_history.settings import JwtSettings
 
 logger = logging.getLogger(__name__)
@@ -18,10 +18,19 @@ logger = logging.getLogger(__name__)
 LEEWAY_SECONDS = 30
 #: Longer than any token of use; what is longer is not looked at.
 MAX_TOKEN_LENGTH = 16_384
+_CANONICAL_UUID: Final = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_SLASH: Final = "its iss differs from HISTORY_JWT_ISSUER by the slash at its end; they must be the same text"
 
 
-def owner_of(headers: Mapping[str, str], method: str) -> UUID:
-    """The owner whose record this request may see, or with another method than GET change; header names are lower-case.
+class Caller(NamedTuple):
+    """Whose record a request is about; without reads it may be told nothing that is recorded there."""
+
+    owner_id: UUID
+    reads: bool = True
+
+
+def authenticate(headers: Mapping[str, str], method: str) -> Caller:
+    """Whose record this request may see, or with another method than GET change; header names are lower-case.
 
     NotConfigured while HISTORY_ACCESS is unset: nothing opens by accident. NotAuthenticated without a good token or
     key, Forbidden with a key that is not for this method.
@@ -30,25 +39,30 @@ def owner_of(headers: Mapping[str, str], method: str) -> UUID:
     if access.single_owner:
         owner = settings.owner_id()
         _say_it_is_open(owner)
-        return owner
-    scheme, _, shown = headers.get("authorization", "").partition(" ")
-    token = shown.strip()
-    if scheme.lower() != "bearer" or not token:
+        return Caller(owner)
+    token = _shown(headers)
+    if not token:
         raise NotAuthenticated("a token is needed: Authorization: Bearer <token>")
     if len(token) > MAX_TOKEN_LENGTH:
         raise NotAuthenticated("the token does not hold: it is too long")
     if access.api_keys and (access.jwt is None or token.startswith(api_keys.PREFIX)):
-        return api_keys.owner_of_key(token, method)
+        owner, scopes = api_keys.owner_of_key(token, method)
+        return Caller(owner, reads="read" in scopes)
     if access.jwt is None:
         raise NotAuthenticated("no token is taken here")
-    return _owner_of_claims(_claims(token, access.jwt))
+    return Caller(_owner_of_claims(_claims(token, access.jwt)))
 
 
 def bears(headers: Mapping[str, str], token: str) -> bool:
     """Whether the request shows just this token."""
-    scheme, _, shown = headers.get("authorization", "").partition(" ")
     # An event's text may hold half of a surrogate pair, which has no bytes of its own.
-    return scheme.lower() == "bearer" and hmac.compare_digest(shown.strip().encode(errors="replace"), token.encode())
+    return hmac.compare_digest(_shown(headers).encode(errors="replace"), token.encode())
+
+
+def _shown(headers: Mapping[str, str]) -> str:
+    """The bearer token of a request, "" where it has none."""
+    scheme, _, shown = headers.get("authorization", "").partition(" ")
+    return shown.strip(" \t") if scheme.lower() == "bearer" else ""
 
 
 def _claims(token: str, proof: JwtSettings) -> Mapping[str, Any]:
@@ -56,16 +70,20 @@ def _claims(token: str, proof: JwtSettings) -> Mapping[str, Any]:
     import jwt  # noqa: PLC0415
 
     try:
-        key, algorithm = _key(token, proof)
+        keys, algorithm = _keys(token, proof)
+        known = next((key for key in keys[:-1] if _is_signed_with(key, token, algorithm)), keys[-1])
         return jwt.decode(
             token,
-            key,
+            known,
             algorithms=[algorithm],
             issuer=proof.issuer,
             audience=proof.audience,
             leeway=LEEWAY_SECONDS,
             options={"require": ["exp", "sub"], "verify_aud": proof.audience is not None},
         )
+    except jwt.InvalidIssuerError as error:
+        said = _SLASH if _differs_by_a_slash(token, proof.issuer) else str(error)
+        raise NotAuthenticated(f"the token does not hold: {said}") from None
     except jwt.PyJWTError as error:
         raise NotAuthenticated(f"the token does not hold: {error}") from None
     except (ValueError, ArithmeticError, RecursionError):
@@ -73,10 +91,10 @@ def _claims(token: str, proof: JwtSettings) -> Mapping[str, Any]:
         raise NotAuthenticated("the token does not hold: it cannot be read") from None
 
 
-def _key(token: str, proof: JwtSettings) -> tuple[Any, str]:
-    """What the token must be signed with, and how: a token may say which key, never which kind of key."""
+def _keys(token: str, proof: JwtSettings) -> tuple[Sequence[Any], str]:
+    """What the token must be signed with one of, and how: a token may say which key, never which kind of key."""
     if proof.jwks_url is None:
-        return proof.secret, "HS256"
+        return proof.keys, "HS256"
     # Late: cryptography is only needed here.
     from jwt import get_unverified_header  # noqa: PLC0415
 
@@ -86,15 +104,44 @@ def _key(token: str, proof: JwtSettings) -> tuple[Any, str]:
     if not isinstance(kid, str) or not kid:
         raise NotAuthenticated("the token does not hold: it does not name its key")
     known = key_set(proof.jwks_url).key(kid)
-    return known.key, known.algorithm_name
+    return [known.key], known.algorithm_name
+
+
+def _is_signed_with(key: object, token: str, algorithm: str) -> bool:
+    import jwt  # noqa: PLC0415
+
+    try:
+        jwt.PyJWS().decode(token, cast("Any", key), algorithms=[algorithm])
+    except jwt.PyJWTError:
+        return False
+    return True
+
+
+def _differs_by_a_slash(token: str, issuer: str | None) -> bool:
+    """Whether the token, which is signed rightly, has our issuer but for the slash at its end."""
+    import jwt  # noqa: PLC0415
+
+    its: object = jwt.decode(token, options={"verify_signature": False}).get("iss")
+    return isinstance(its, str) and issuer is not None and its.rstrip("/") == issuer.rstrip("/")
 
 
 def _owner_of_claims(claims: Mapping[str, Any]) -> UUID:
-    """The subject itself if it is a UUID, else a UUID made of issuer and subject, always the same."""
-    subject = str(claims["sub"])
-    if not subject:
-        raise NotAuthenticated("the token does not hold: its sub is empty")
-    return as_uuid(subject) or uuid5(uuid5(NAMESPACE_URL, str(claims.get("iss", ""))), subject)
+    """The owner that issuer and subject are, always the same; another text of either is another owner.
+
+    A subject that is a UUID in its canonical form, lower-case with hyphens, is the owner itself. Every other text is
+    hashed as it is: in capitals, in braces or in other digits it may be somebody else's at its identity provider.
+    """
+    subject, issuer = claims["sub"], claims.get("iss", "")
+    if not isinstance(subject, str) or not subject:
+        raise NotAuthenticated("the token does not hold: its sub must be a text")
+    if not isinstance(issuer, str):
+        raise NotAuthenticated("the token does not hold: its iss must be a text")
+    if _CANONICAL_UUID.fullmatch(subject):
+        return UUID(subject)
+    try:
+        return uuid5(uuid5(NAMESPACE_URL, issuer), subject)
+    except UnicodeEncodeError:
+        raise NotAuthenticated("the token does not hold: its sub or iss has half of a character") from None
 
 
 @cache

@@ -41,8 +41,8 @@ def fingerprint(key: str) -> bytes:
     return hashlib.sha256(key.encode()).digest()
 
 
-def owner_of_key(key: str, method: str) -> UUID:
-    """The owner whom a live key speaks for; Forbidden where its scopes do not cover the method."""
+def owner_of_key(key: str, method: str) -> tuple[UUID, frozenset[str]]:
+    """The owner whom a live key speaks for, and its scopes; Forbidden where they do not cover the method."""
     if not _KEY.fullmatch(key):
         raise NotAuthenticated("the API key does not hold")
     sha256 = fingerprint(key)
@@ -52,7 +52,7 @@ def owner_of_key(key: str, method: str) -> UUID:
     needed: Scope = "read" if method == "GET" else "write"
     if needed not in known.scopes:
         raise Forbidden(f"this API key does not have the scope {needed}")
-    return known.owner_id
+    return known.owner_id, known.scopes
 
 
 def _look_up(sha256: bytes) -> _Known:

@@ -6,7 +6,6 @@ parameter, a known path with another method is 405, HEAD answers as GET, OPTIONS
 tolerated, an unknown parameter is refused, and every exception becomes an answer.
 """
 
-import base64
 import gc
 import json
 import logging
@@ -15,9 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from functools import cache
 from http import HTTPStatus
-from typing import Any, Protocol, cast
-from urllib.parse import parse_qsl
-from uuid import UUID, uuid4
+from typing import Any, cast, get_args, get_origin
 
 from aws_lambda_powertools.event_handler.api_gateway import APIGatewayHttpResolver, Response, Router
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
@@ -25,7 +22,8 @@ from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 
 from generation_history import logs
-from generation_history.access import owner_of
+from generation_history.access import Caller, authenticate
+from generation_history.acknowledgement import acknowledgement
 from generation_history.cors import cors_headers
 from generation_history.errors import (
     HistoryError,
@@ -33,8 +31,18 @@ from generation_history.errors import (
     MethodNotAllowed,
     NotAuthenticated,
     NotFound,
-    TooLarge,
     Unavailable,
+)
+from generation_history.events import (
+    JSON,
+    REPEATED,
+    Context,
+    Request,
+    check_path,
+    clean,
+    read_body,
+    read_event,
+    request_id,
 )
 from generation_history.generation_manager import GenerationManager
 from generation_history.representation import represented
@@ -42,7 +50,6 @@ from generation_history.wire import MAX_BODY_BYTES, fits, to_json
 
 logger = logging.getLogger(__name__)
 
-JSON = "application/json"
 #: So many more values made than freed, before Python looks for cycles.
 GARBAGE_THRESHOLD = 50_000
 #: glibc goes on using freed blocks of up to the largest size that it gave back to the kernel, which is at most 32 MB
@@ -53,35 +60,27 @@ REUSED_BLOCK_BYTES = 30_000_000
 KEPT_BY_ITS_CALLER = "private, no-cache"
 
 #: Tells by the headers and the method whose call it is, or raises; None is nobody's, for what belongs to no owner.
-Admit = Callable[[Mapping[str, str], str], UUID | None]
+Admit = Callable[[Mapping[str, str], str], Caller | None]
 
-_owner: ContextVar[UUID | None] = ContextVar("owner")
+_caller: ContextVar[Caller | None] = ContextVar("caller", default=None)
 #: Powertools keeps the event of the current call on a class, for all resolvers and threads. The platforms make one call
 #: at a time anyway; a server with threads must not mix two.
 _one_at_a_time = threading.Lock()
 
 
-class Context(Protocol):
-    """What both platforms tell a function about a call, as far as it is used."""
-
-    function_name: str
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until the platform ends the call."""
-        ...
-
-
 def history() -> GenerationManager:
     """The record of whoever makes the current call."""
-    owner = _owner.get()
-    if owner is None:
+    caller = _caller.get()
+    if caller is None:
         raise NotAuthenticated("this call is nobody's")
-    return GenerationManager(owner)
+    return GenerationManager(caller.owner_id)
 
 
 def ok(status: int = 200, /, **body: Any) -> Response[str]:
-    """An answer: {"success": true} and what is given."""
-    text = to_json({"success": True, **body})
+    """An answer: {"success": true} and what is given, or of it what a caller may be told that may not read."""
+    caller = _caller.get()
+    told = body if caller is None or caller.reads else acknowledgement(body)
+    text = to_json({"success": True, **told})
     if not fits(text):
         raise HistoryError(f"an answer of {len(text)} characters is more than the platform carries")
     return answered(text, status)
@@ -99,13 +98,32 @@ def redirect(url: str) -> Response[str]:
 
 def _from_json(text: str) -> Any:
     try:
-        body: object = json.loads(text)
+        # Some clients begin a text with its byte order mark (RFC 8259, 8.1).
+        body: object = json.loads(
+            text.removeprefix("\ufeff"), object_pairs_hook=_names_once, parse_constant=_no_such_number
+        )
+    except InvalidValue:
+        raise
     except (ValueError, RecursionError):
         raise InvalidValue("the body is not JSON") from None
     if isinstance(body, list):
         # The resolver would take its first item for the whole.
         raise InvalidValue("the body is not a JSON object")
     return body
+
+
+def _names_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object; a name that comes twice is read differently by whoever reads it (RFC 8259, 4)."""
+    read = dict(pairs)
+    if len(read) < len(pairs):
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))
+        raise InvalidValue(f"the body names {twice!r} twice in one object")
+    return read
+
+
+def _no_such_number(name: str) -> None:
+    raise InvalidValue(f"the body is not JSON: {name} is no number there")
 
 
 def resolver(*routers: Router) -> APIGatewayHttpResolver:
@@ -118,7 +136,7 @@ def resolver(*routers: Router) -> APIGatewayHttpResolver:
         return _failed(app, error)
 
     untyped = cast("Any", app)
-    untyped.use([_refuse_unknown_parameters])
+    untyped.use([_refuse_strange_parameters])
     untyped.not_found(failed)
     untyped.exception_handler(Exception)(failed)
     return app
@@ -129,7 +147,7 @@ def routes_of(app: APIGatewayHttpResolver) -> list[Any]:
     return [*cast("Any", app)._static_routes, *cast("Any", app)._dynamic_routes]  # noqa: SLF001
 
 
-def handler(*routers: Router, admit: Admit = owner_of) -> Callable[[dict[str, Any], Context], dict[str, Any]]:
+def handler(*routers: Router, admit: Admit = authenticate) -> Callable[[dict[str, Any], Context], dict[str, Any]]:
     """A function's main(event, context): it answers the calls of these routes and nothing else, as answer() does.
 
     The resolver is built by the first call, because a module's own main is never called where it is one of several.
@@ -157,7 +175,7 @@ def answer(
     event: Mapping[str, Any],
     context: Context,
     *,
-    admit: Admit = owner_of,
+    admit: Admit = authenticate,
 ) -> dict[str, Any]:
     """The answer to one call, whatever happens: {"statusCode", "headers", "body"} as both platforms take it."""
     call_id = request_id(context)
@@ -174,7 +192,8 @@ def _answer(
 ) -> dict[str, Any]:
     method, asked, cors = "", dict[str, str](), dict[str, str]()
     try:
-        request = _http_api_event(event, context, call_id)
+        request = read_event(event, context, call_id)
+        check_path(request)
         method, asked = request["requestContext"]["http"]["method"], request["headers"]
         cors = cors_headers(asked.get("origin"))
         response = _options(app, request) if method == "OPTIONS" else _resolved(app, request, context, admit)
@@ -186,21 +205,21 @@ def _answer(
 
 def _resolved(
     app: APIGatewayHttpResolver,
-    request: dict[str, Any],
+    request: Request,
     context: Context,
     admit: Admit,
 ) -> Response[str]:
-    _check_body(request)
+    read_body(request, MAX_BODY_BYTES)
     if request["requestContext"]["http"]["method"] == "HEAD":
         request["requestContext"]["http"]["method"] = "GET"
-    owner = admit(request["headers"], request["requestContext"]["http"]["method"])
+    caller = admit(request["headers"], request["requestContext"]["http"]["method"])
     with _one_at_a_time:
-        token = _owner.set(owner)
+        token = _caller.set(caller)
         try:
             # The resolver and its types know Lambda's context only; it reads nothing from it.
             answer = app.resolve(request, cast("Any", context))
         finally:
-            _owner.reset(token)
+            _caller.reset(token)
     return Response(answer["statusCode"], body=answer.get("body"), headers=answer.get("headers"))
 
 
@@ -224,103 +243,31 @@ def _travelling(
     return returned | ({"isBase64Encoded": True} if "Content-Encoding" in headers and returned["body"] else {})
 
 
-def request_id(context: object) -> str:
-    """What the platform calls this call in its own log, too."""
-    for name in ("activation_id", "aws_request_id", "request_id"):
-        value = getattr(context, name, None)
-        if isinstance(value, str) and value:
-            return value
-    return str(uuid4())
+def _refuse_strange_parameters(app: APIGatewayHttpResolver, next_middleware: NextMiddleware) -> Response[str]:
+    """A misspelt filter would otherwise answer with everything. Names that start with _ are a caller's own.
 
-
-def _http_api_event(event: Mapping[str, Any], context: Context, request_id: str) -> dict[str, Any]:
-    """The event as an API Gateway v2 one, which a Lambda's already is."""
-    http: Mapping[str, Any] | None = event.get("http")
-    if http is None and "rawPath" not in event:
-        raise InvalidValue("this function answers HTTP only")
-    if http is None:
-        request: dict[str, Any] = dict(event)
-        stage = event["requestContext"].get("stage", "")
-        request["requestContext"] = {
-            **event["requestContext"],
-            "http": dict(event["requestContext"]["http"]),
-            "stage": "$default",
-        }
-        # A stage that has a name is the path's first part, but for a domain of one's own: there it is not.
-        path = f"{event['rawPath']}/"
-        request["rawPath"] = _tidy(path.removeprefix(f"/{stage}") if path.startswith(f"/{stage}/") else path)
-    else:
-        request = http_event(
-            method=str(http.get("method", "GET")),
-            # DigitalOcean's path holds only what follows the function's name ("/namespace/package/function").
-            path="/" + "/".join(context.function_name.split("/")[-2:]) + (http.get("path") or ""),
-            query=http.get("queryString") or "",
-            headers=http.get("headers") or {},
-            body=http.get("body") or "",
-            is_base64=bool(http.get("isBase64Encoded")),
-        )
-    request["requestContext"]["requestId"] = request_id
-    headers: Mapping[str, Any] = request.get("headers") or {}
-    request["headers"] = {name.lower(): value for name, value in headers.items() if isinstance(value, str)}
-    return request
-
-
-def http_event(
-    *, method: str, path: str, query: str, headers: Mapping[str, Any], body: str, is_base64: bool
-) -> dict[str, Any]:
-    """A request as an event of API Gateway v2; query as it stands in the URL."""
-    path = _tidy(path)
-    return {
-        "version": "2.0",
-        "rawPath": path,
-        "rawQueryString": query,
-        "queryStringParameters": _parameters(query),
-        "headers": dict(headers),
-        "body": body,
-        "isBase64Encoded": is_base64,
-        "requestContext": {"stage": "$default", "http": {"method": method.upper(), "path": path}},
-    }
-
-
-def _tidy(path: str) -> str:
-    return path.rstrip("/") or "/"
-
-
-def _parameters(query: str) -> dict[str, str]:
-    parameters: dict[str, str] = {}
-    for name, value in parse_qsl(query, keep_blank_values=True):
-        parameters[name] = f"{parameters[name]},{value}" if name in parameters else value
-    return parameters
-
-
-def _check_body(request: Mapping[str, Any]) -> None:
-    kind = request["headers"].get("content-type", "").partition(";")[0].strip().lower()
-    # The resolver would read forms, too, which a browser sends across sites without asking first.
-    if request["requestContext"]["http"]["method"] in {"POST", "PATCH"} and kind not in {"", JSON}:
-        raise InvalidValue(f"the body must be JSON, Content-Type {JSON}")
-    try:
-        body = (request.get("body") or "").encode()
-        if request.get("isBase64Encoded"):
-            body = base64.b64decode(body, validate=True)
-        body.decode()
-    except ValueError:
-        raise InvalidValue("the body is not UTF-8 text") from None
-    if len(body) > MAX_BODY_BYTES:
-        raise TooLarge(f"the body is longer than {MAX_BODY_BYTES} bytes")
-
-
-def _refuse_unknown_parameters(app: APIGatewayHttpResolver, next_middleware: NextMiddleware) -> Response[str]:
-    """A misspelt filter would otherwise answer with everything. Names that start with _ are a caller's own."""
+    One that takes one value is given once; of several, each reader takes another. A whole number has no other spelling
+    than that of its digits.
+    """
     route = cast("Any", app).context["_route"]
     if route not in routes_of(app):
         # A path or a method that is none: that is what is to be said.
         return cast("Response[str]", next_middleware(app))
-    known: set[str] = {parameter.alias for parameter in route.dependant.query_params}
-    for name in app.current_event.query_string_parameters or {}:
+    known = {parameter.alias: parameter.field_info.annotation for parameter in route.dependant.query_params}
+    repeated = app.current_event.raw_event.get(REPEATED, ())
+    for name, value in (app.current_event.query_string_parameters or {}).items():
         if name not in known and not name.startswith("_"):
             listed = f"known are {', '.join(sorted(known))}" if known else "there are none here"
             raise InvalidValue(f"unknown parameter {name!r}: {listed}")
+        if name in known and name in repeated and not _is_list(known[name]):
+            raise InvalidValue(f"{name}: it is given more than once")
+        if known.get(name) is int and not (value.isascii() and value.isdecimal()):
+            raise InvalidValue(f"{name}: it must be a whole number, of the digits 0 to 9 alone")
     return cast("Response[str]", next_middleware(app))
+
+
+def _is_list(kind: Any) -> bool:
+    return any(get_origin(each) is list for each in (kind, *get_args(kind)))
 
 
 def _no_such_route(app: APIGatewayHttpResolver) -> Response[str]:
@@ -358,10 +305,10 @@ def _error(error: Exception, request_id: str) -> Response[str]:
         status, code, said = error.status, error.code, str(error)
     if isinstance(error, Unavailable):
         # Where it is and as whom we ask for it is nobody's business.
-        said = "the record cannot be reached now; try again soon"
+        said = error.shown
     if status >= 500:  # noqa: PLR2004
         logger.error("request %s failed: %s", request_id, error, exc_info=error)
-    body = to_json({"success": False, "error": said, "code": code, "request_id": request_id})
+    body = to_json({"success": False, "error": clean(said), "code": code, "request_id": request_id})
     return Response(status, JSON, body, {"Cache-Control": "no-store"})
 
 

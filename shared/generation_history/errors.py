@@ -3,6 +3,7 @@
 HistoryError                    500  internal
 |-- NotConfigured               503  not_configured       a setting is missing or wrong; names it
 |-- Unavailable                 503  unavailable          the database cannot be reached; try again
+|   `-- KeysUnavailable         503  unavailable          there are no keys to prove a token with; says why
 |-- InvalidValue                400  invalid_value        names the value (also a ValueError)
 |-- NotAuthenticated            401  not_authenticated
 |-- Forbidden                   403  not_allowed          the API key's scopes do not cover the call
@@ -59,6 +60,20 @@ class Unavailable(HistoryError):
 
     status = 503
     code = "unavailable"
+
+    @property
+    def shown(self) -> str:
+        """What a caller is told of it: not where it is, nor as whom we ask for it."""
+        return "the record cannot be reached now; try again soon"
+
+
+class KeysUnavailable(Unavailable):
+    """HISTORY_JWKS_URL gave no keys to prove a token with; the text says why, and holds no URL."""
+
+    @property
+    def shown(self) -> str:
+        """What a caller is told of it: all of it."""
+        return str(self)
 
 
 class InvalidValue(HistoryError, ValueError):

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from aws_lambda_powertools.event_handler.api_gateway import Router
 
-from generation_history.endpoint import MAX_BODY_BYTES, answer, http_event, resolver
+from generation_history.endpoint import answer, resolver
+from generation_history.events import http_event
+from generation_history.wire import MAX_BODY_BYTES
 
 if TYPE_CHECKING:
     # An ad cloner that has a Flask server brings Flask; nobody else needs it.
@@ -41,7 +43,7 @@ def register_history_api(app: "Flask") -> None:
         event = http_event(
             method=request.method,
             path=request.path,
-            query=request.query_string.decode("latin-1"),
+            query=request.query_string.decode(errors="replace"),
             headers=dict(request.headers),
             body=base64.b64encode(body).decode(),
             is_base64=bool(body),

@@ -15,7 +15,7 @@ import jwt
 from jwt.algorithms import has_crypto
 
 from generation_history import http_client
-from generation_history.errors import NotAuthenticated, NotConfigured, Unavailable
+from generation_history.errors import KeysUnavailable, NotAuthenticated, NotConfigured
 
 logger = logging.getLogger(__name__)
 
@@ -28,12 +28,18 @@ KEPT_SECONDS = 24 * 3600.0
 FETCH_SECONDS = 5.0
 MAX_BYTES = 256 * 1024
 MAX_KEYS = 100
+#: What a caller is told while it is the network's fault, or the provider's; the log has more.
+CANNOT_BE_FETCHED: Final = "the identity provider's keys cannot be fetched now; try again soon"
 #: RFC 7518, 3.3.
 MIN_RSA_BITS = 2048
 #: What a key of this kind signs with: told by the key, never by a token. A shared secret ("oct") is no public key.
 _ALGORITHMS: Final[Mapping[tuple[object, object], str]] = {("RSA", None): "RS256", ("EC", "P-256"): "ES256"}
 #: Wall time: a monotonic clock may stand still while the platform keeps an instance frozen.
 _now = time.time
+
+
+class NoKeySet(ValueError):
+    """What came is no set of keys to prove tokens with; the text says what is wrong with it, and nothing of it."""
 
 
 class KeySet:
@@ -45,17 +51,18 @@ class KeySet:
         self._url = url
         self._keys: Mapping[str, jwt.PyJWK] = {}
         self._fetched_at = self._tried_at = float("-inf")
+        self._why = CANNOT_BE_FETCHED
         self._lock = Lock()
 
     def key(self, kid: str) -> jwt.PyJWK:
-        """The key of this id; NotAuthenticated where there is none, Unavailable while no set can be had."""
+        """The key of this id; NotAuthenticated where there is none, KeysUnavailable while no set can be had."""
         with self._lock:
             wanted = kid not in self._keys or not _is_within(FRESH_SECONDS, self._fetched_at)
             if wanted and not _is_within(RETRY_SECONDS, self._tried_at):
                 self._tried_at = _now()
                 self._fetch()
             if not _is_within(KEPT_SECONDS, self._fetched_at):
-                raise Unavailable("HISTORY_JWKS_URL: there are no keys to prove a token with")
+                raise KeysUnavailable(f"HISTORY_JWKS_URL: {self._why}")
             known = self._keys.get(kid)
         if known is None:
             raise NotAuthenticated("the token does not hold: nobody knows the key that it names")
@@ -66,6 +73,7 @@ class KeySet:
             self._keys = _download(self._url)
         except Exception as error:  # noqa: BLE001 - whatever it is, the keys there are go on
             logger.warning("HISTORY_JWKS_URL: the keys cannot be fetched: %s: %s", type(error).__name__, error)
+            self._why = str(error) if isinstance(error, NoKeySet) else CANNOT_BE_FETCHED
         else:
             self._fetched_at = _now()
 
@@ -83,16 +91,19 @@ def _is_within(seconds: float, since: float) -> bool:
 
 def _download(url: str) -> Mapping[str, jwt.PyJWK]:
     body = http_client.call(url, seconds=FETCH_SECONDS, most_bytes=MAX_BYTES)
-    document: object = json.loads(body)
+    try:
+        document: object = json.loads(body)
+    except (ValueError, RecursionError):
+        raise NoKeySet("what is there is no JSON") from None
     listed = cast("Mapping[str, object]", document).get("keys") if isinstance(document, dict) else None
     if not isinstance(listed, list):
-        raise TypeError("what came is no key set")
+        raise NoKeySet("what is there is no key set: it has no list of keys")
     usable: dict[str, jwt.PyJWK] = {}
     for jwk in cast("list[object]", listed)[:MAX_KEYS]:
         if (key := _usable(jwk)) and key.key_id:
             usable.setdefault(key.key_id, key)
     if not usable:
-        raise ValueError("it has no key that signs with RS256 or ES256 and has an id")
+        raise NoKeySet("none of the keys that it lists has an id (kid) and signs with RS256 or ES256")
     return usable
 
 

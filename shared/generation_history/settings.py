@@ -13,6 +13,7 @@ from uuid import UUID
 
 from generation_history.errors import NotConfigured
 from generation_history.ids import as_uuid
+from generation_history.shared_secrets import jwt_keys, split_webhook_secrets, webhook_keys
 from generation_history.urls import UnclearUrl, Url, parse_host, parse_url
 
 Access = Literal["jwt", "api-key", "single-owner"]
@@ -20,11 +21,21 @@ Access = Literal["jwt", "api-key", "single-owner"]
 
 #: Stands for a setting that is not set, because DigitalOcean's deployer refuses empty variables.
 UNSET: Final = "none"
+#: As text processors and files of settings put them around a value.
+_QUOTES: Final = frozenset({'""', "''", "``", "\u201c\u201d", "\u2018\u2019"})
 
 
 def _optional(name: str) -> str | None:
     value = os.environ.get(name, "").strip()
-    return None if value in {"", UNSET} else value
+    if value in {"", UNSET}:
+        return None
+    if not "".join(value.split()).isprintable():
+        raise NotConfigured(f"{name} has a character that cannot be seen: type it anew")
+    if len(value) > 1 and value[0] + value[-1] in _QUOTES:
+        raise NotConfigured(f"{name} has quotes around its value: write it without them")
+    if value.startswith(f"{name}="):
+        raise NotConfigured(f"{name} begins with its own name: write what follows the = alone")
+    return value
 
 
 def _required(name: str, why: str) -> str:
@@ -38,8 +49,8 @@ def _number(name: str, default: int, *, least: int, most: int) -> int:
     value = _optional(name)
     if value is None:
         return default
-    if not value.isascii() or not value.isdecimal() or not least <= int(value) <= most:
-        raise NotConfigured(f"{name} must be a whole number from {least} to {most}")
+    if not re.fullmatch("[0-9]{1,12}", value) or not least <= int(value) <= most:
+        raise NotConfigured(f"{name} must be a whole number from {least} to {most}, of the digits 0 to 9 alone")
     return int(value)
 
 
@@ -127,7 +138,7 @@ def owner_id() -> UUID:
     value = _required("HISTORY_OWNER_ID", "the UUID of the owner whose generations these are")
     owner = as_uuid(value)
     if owner is None:
-        raise NotConfigured("HISTORY_OWNER_ID must be a UUID")
+        raise NotConfigured("HISTORY_OWNER_ID must be a UUID like 018f0000-0000-7000-8000-000000000000")
     return owner
 
 
@@ -139,6 +150,11 @@ class JwtSettings:
     jwks_url: str | None = None
     issuer: str | None = None
     audience: str | None = None
+
+    @property
+    def keys(self) -> tuple[bytes, ...]:
+        """The keys that the secret may mean."""
+        return jwt_keys(self.secret)
 
 
 @dataclass(frozen=True)
@@ -154,25 +170,22 @@ class AccessSettings:
         return self.jwt is None and not self.api_keys
 
 
-#: HS256 needs a key as long as its hash (RFC 7518, 3.2).
-MIN_JWT_SECRET_BYTES = 32
-
-
 def access() -> AccessSettings:
     """How callers are told apart; unset is an error, so nothing opens by accident."""
-    ways = _required("HISTORY_ACCESS", f"one of {', '.join(get_args(Access))}").split()
-    if not set(ways) <= set(get_args(Access)) or ("single-owner" in ways and len(ways) > 1):
+    value = _required("HISTORY_ACCESS", f"one of {', '.join(get_args(Access))}")
+    ways = set(value.lower().replace(",", " ").split())
+    # Nothing opens by accident: without any way there would be no proof.
+    if not ways or not ways <= set(get_args(Access)) or ("single-owner" in ways and len(ways) > 1):
         raise NotConfigured(f"HISTORY_ACCESS must be one of {', '.join(get_args(Access))}, or jwt and api-key")
     return AccessSettings(_jwt() if "jwt" in ways else None, api_keys="api-key" in ways)
 
 
 def _jwt() -> JwtSettings:
-    issuer, audience = _optional("HISTORY_JWT_ISSUER"), _optional("HISTORY_JWT_AUDIENCE")
+    issuer, audience = _one_word("HISTORY_JWT_ISSUER"), _one_word("HISTORY_JWT_AUDIENCE")
     url = _optional("HISTORY_JWKS_URL")
     if url is None:
         secret = _required("HISTORY_JWT_SECRET", "the secret that tokens are signed with (HS256)")
-        if len(secret.encode()) < MIN_JWT_SECRET_BYTES:
-            raise NotConfigured(f"HISTORY_JWT_SECRET must be at least {MIN_JWT_SECRET_BYTES} bytes long")
+        jwt_keys(secret)
         return JwtSettings(secret, issuer=issuer, audience=audience)
     if _optional("HISTORY_JWT_SECRET"):
         raise NotConfigured("HISTORY_JWKS_URL and HISTORY_JWT_SECRET are both set: tokens are proven by one of them")
@@ -185,13 +198,25 @@ def _jwt() -> JwtSettings:
     )
 
 
+def _one_word(name: str) -> str | None:
+    value = _optional(name)
+    if value and len(value.split()) > 1:
+        raise NotConfigured(f"{name} must be one text without spaces, just as tokens have it")
+    return value
+
+
 def cors_origins() -> frozenset[str]:
     """The origins whose pages may read the answers; none unless they are named one by one."""
     origins = (_optional("HISTORY_CORS_ORIGINS") or "").split()
     for origin in origins:
         # As a browser writes it: whatever else there is would never match.
-        if "*" in origin or origin != _url("HISTORY_CORS_ORIGINS", origin) or origin.count("/") != len("//"):
-            raise NotConfigured("HISTORY_CORS_ORIGINS must be exact origins like https://app.example; * is none")
+        exact = re.fullmatch(r"https?://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:[0-9]+)?", origin)
+        if not exact or origin != _url("HISTORY_CORS_ORIGINS", origin):
+            raise NotConfigured(
+                "HISTORY_CORS_ORIGINS must be exact origins like https://app.example, separated by spaces: in lower "
+                "case, without a path or a slash at the end, without the usual port, a name like münchen as xn--; "
+                "* is none"
+            )
     return frozenset(origins)
 
 
@@ -284,9 +309,14 @@ def limits() -> Limits:
 
 
 def webhook_secrets() -> tuple[str, ...]:
-    """The secrets a webhook may be signed with: more than one while a key is rotated."""
+    """The secrets a webhook may be signed with, each of them one: more than one while a key is rotated."""
     value = _required("OPENAI_WEBHOOK_SECRET", "the secret that the provider signs its webhooks with, whsec_...")
-    return tuple(value.split())
+    secrets = split_webhook_secrets(value)
+    if not secrets:
+        raise NotConfigured("OPENAI_WEBHOOK_SECRET has no secret: it is whsec_ and base64")
+    for secret in secrets:
+        webhook_keys(secret)
+    return secrets
 
 
 #: Short enough to type, long enough not to be guessed.
@@ -298,6 +328,8 @@ def health_token() -> str:
     token = _required("HEALTH_TOKEN", "the token that GET /ops/health asks for")
     if len(token) < MIN_TOKEN_LENGTH:
         raise NotConfigured(f"HEALTH_TOKEN must be at least {MIN_TOKEN_LENGTH} characters long")
+    if not re.fullmatch("[!-~]+", token):
+        raise NotConfigured("HEALTH_TOKEN must be of visible ASCII characters without spaces: it travels in a header")
     return token
 
 
@@ -312,12 +344,13 @@ class WakeSettings:
 
 def wake() -> WakeSettings:
     """How the poller is woken; without any setting its schedule is enough."""
-    url = _optional("POLLER_WAKE_URL")
-    return WakeSettings(
-        url=_url("POLLER_WAKE_URL", url) if url else None,
-        key=_required("POLLER_WAKE_KEY", "the access key to POLLER_WAKE_URL") if url else "",
-        lambda_name=_optional("POLLER_WAKE_LAMBDA"),
-    )
+    url, name = _optional("POLLER_WAKE_URL"), _optional("POLLER_WAKE_LAMBDA")
+    key = _required("POLLER_WAKE_KEY", "the access key to POLLER_WAKE_URL") if url else ""
+    if url and not re.fullmatch("[!-9;-~]+:[!-~]+", key):
+        raise NotConfigured("POLLER_WAKE_KEY must be an id and a secret with a colon between them, as doctl prints it")
+    if name and not re.fullmatch(r"[\w:$-]+", name, re.ASCII):
+        raise NotConfigured("POLLER_WAKE_LAMBDA must be the name of a function of AWS Lambda, or its ARN")
+    return WakeSettings(url=_url("POLLER_WAKE_URL", url) if url else None, key=key, lambda_name=name)
 
 
 @dataclass(frozen=True)

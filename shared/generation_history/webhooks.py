@@ -1,6 +1,8 @@
 """A provider's webhook deliveries (Standard Webhooks): verified on the raw bytes, then a hint that a job has moved."""
 
 import json
+import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, cast
@@ -9,7 +11,10 @@ from pydantic import ConfigDict, Field, with_config
 from standardwebhooks import Webhook
 from typing_extensions import TypedDict
 
-from generation_history.errors import InvalidValue, NotAuthenticated, NotConfigured, TooLarge
+from generation_history.errors import InvalidValue, NotAuthenticated, TooLarge
+from generation_history.shared_secrets import webhook_keys
+
+logger = logging.getLogger(__name__)
 
 #: A delivery is thin: an id and a type. Whatever is longer is none.
 MAX_DELIVERY_BYTES = 64 * 1024
@@ -20,6 +25,12 @@ MAX_SIGNATURES = 10
 
 
 ShortText = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH)]
+#: The names of the three headers begin with the first; senders that are older than the standard have the second.
+HEADER_PREFIXES = ("webhook-", "svix-")
+#: What a delivery that is about a video begins its type with: it must name its job.
+VIDEO = "video."
+#: A signature that can be compared; what else is listed beside it, of other versions too, is passed over.
+_SIGNATURE = re.compile(r"v1,([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 
 
 @with_config(ConfigDict(extra="allow"))
@@ -31,7 +42,7 @@ class DeliverySubject(TypedDict):
 
 @with_config(ConfigDict(extra="allow"))
 class DeliveryBody(TypedDict):
-    """What is read of a delivery's body."""
+    """What is read of a delivery's body; one that names no job is a sender's test, and does nothing."""
 
     type: ShortText
     data: DeliverySubject
@@ -46,30 +57,33 @@ class Delivery:
     sora_video_id: str
 
 
-def verify(raw: bytes, headers: Mapping[str, str], secrets: Sequence[str]) -> Delivery:
+def verify(raw: bytes, headers: Mapping[str, str], secrets: Sequence[str]) -> Delivery | None:
     """The delivery that these bytes and headers (lower-case names) are, signed with one of the secrets.
 
-    NotAuthenticated where no signature holds or the time is more than 300 s off, TooLarge and InvalidValue for what is
-    no delivery. Nothing of a delivery is looked at before its signature holds.
+    None for what is signed and is about no job, as senders' tests are. NotAuthenticated where no signature holds or the
+    time is more than 300 s off, TooLarge and InvalidValue for what is no delivery. Nothing of a delivery is looked at
+    before its signature holds.
     """
     if len(raw) > MAX_DELIVERY_BYTES:
         raise TooLarge(f"a delivery has at most {MAX_DELIVERY_BYTES} bytes")
-    known = [_webhook(secret) for secret in secrets]
-    if not any(_holds(webhook, raw, headers) for webhook in known):
+    known = [Webhook(key) for secret in secrets for key in webhook_keys(secret)]
+    signed = _signed(headers)
+    if not any(_holds(webhook, raw, signed) for webhook in known):
         raise NotAuthenticated("the delivery's signature does not hold")
-    return _parsed(raw, headers["webhook-id"])
+    return _parsed(raw, signed["webhook-id"])
 
 
-def _webhook(secret: str) -> Webhook:
-    try:
-        return Webhook(secret)
-    except Exception:  # noqa: BLE001 - it has no one error for a bad secret, and its text may tell the secret
-        raise NotConfigured("OPENAI_WEBHOOK_SECRET: one of its secrets is not whsec_ and base64") from None
+def _signed(headers: Mapping[str, str]) -> dict[str, str]:
+    """The three headers of a delivery, all of one prefix, by the standard's names."""
+    prefix = next((each for each in HEADER_PREFIXES if f"{each}signature" in headers), HEADER_PREFIXES[0])
+    found = {name: headers.get(prefix + name, "") for name in ("id", "timestamp", "signature")}
+    listed = found["signature"].split(" ")
+    # The library gives up at what it does not understand.
+    known = [each for each in listed if _SIGNATURE.fullmatch(each)] if len(listed) <= MAX_SIGNATURES else []
+    return {f"webhook-{name}": value for name, value in (found | {"signature": " ".join(known)}).items()}
 
 
 def _holds(webhook: Webhook, raw: bytes, headers: Mapping[str, str]) -> bool:
-    if headers.get("webhook-signature", "").count(" ") >= MAX_SIGNATURES:
-        return False
     try:
         webhook.verify(raw, dict(headers), json_parse=False)
     except Exception:  # noqa: BLE001 - ValueError, binascii.Error and UnicodeDecodeError escape from it on hostile input
@@ -77,15 +91,18 @@ def _holds(webhook: Webhook, raw: bytes, headers: Mapping[str, str]) -> bool:
     return True
 
 
-def _parsed(raw: bytes, webhook_id: str) -> Delivery:
+def _parsed(raw: bytes, webhook_id: str) -> Delivery | None:
     try:
         event: object = json.loads(raw)
     except (ValueError, RecursionError):
         raise InvalidValue("the delivery is not JSON") from None
-    body = cast("dict[str, Any]", event) if isinstance(event, dict) else {}
-    data = body.get("data")
-    video_id = cast("dict[str, Any]", data).get("id") if isinstance(data, dict) else None
-    for name, value in (("webhook-id", webhook_id), ("type", body.get("type")), ("data.id", video_id)):
+    if not isinstance(event, dict):
+        raise InvalidValue("the delivery is not a JSON object")
+    kind, video_id = _subject(cast("dict[str, Any]", event))
+    if video_id is None and not (isinstance(kind, str) and kind.startswith(VIDEO)):
+        logger.info("a delivery is about no job, and does nothing")
+        return None
+    for name, value in (("webhook-id", webhook_id), ("type", kind), ("data.id", video_id)):
         if (
             not isinstance(value, str)
             or not 0 < len(value) <= MAX_ID_LENGTH
@@ -93,4 +110,17 @@ def _parsed(raw: bytes, webhook_id: str) -> Delivery:
             or not value.isprintable()
         ):
             raise InvalidValue(f"{name}: a printable text of at most {MAX_ID_LENGTH} characters is expected")
-    return Delivery(webhook_id, str(body["type"]), str(video_id))
+    return Delivery(webhook_id, str(kind), str(video_id))
+
+
+def _subject(body: Mapping[str, Any]) -> tuple[object, object]:
+    """The type of a delivery and its job's id, as far as it has them.
+
+    Some senders deliver the job itself: then its status is the type, and the id is the job's.
+    """
+    data: object = body.get("data")
+    if isinstance(data, dict):
+        return body.get("type"), cast("dict[str, Any]", data).get("id")
+    if "type" not in body and isinstance(body.get("status"), str):
+        return body["status"], body.get("id")
+    return body.get("type"), None

@@ -247,7 +247,79 @@ def test_a_subject_that_is_a_uuid_is_the_owner(by_token, owner_of):
     owner = str(uuid4())
 
     assert owner_of(by_token(sub=owner)) == owner
-    assert owner_of(by_token(sub=owner.upper(), iss="https://id.example")) == owner
+    assert owner_of(by_token(sub=owner, iss="https://id.example")) == owner
+
+
+def test_a_subject_of_another_spelling_is_another_owner(by_token):
+    """It is another text, so an identity provider may have given it to somebody else."""
+    canonical = "018f0000-0000-7000-8000-00000000000a"
+    spelled = [
+        canonical,
+        canonical.upper(),
+        f"{{{canonical}}}",
+        f"urn:uuid:{canonical}",
+        canonical.replace("-", ""),
+        canonical.replace("0", "\uff10"),
+        canonical.replace("0", "\u0660"),
+        f" {canonical}",
+        f"{canonical} ",
+        f"{canonical}\n",
+        f"{canonical}\0",
+        canonical.replace("-", "\u2010"),
+        "caf\u00e9",
+        "cafe\u0301",
+        " ",
+        "a" * 5000,
+        "a" * 5001,
+    ]
+    owners = [access.authenticate(by_token(sub=subject), "GET").owner_id for subject in spelled]
+
+    assert str(owners[0]) == canonical
+    assert len(set(owners)) == len(spelled)
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"sub": 5},
+        {"sub": True},
+        {"sub": ["x"]},
+        {"sub": {"a": 1}},
+        {"sub": "\ud800"},
+        {"iss": 5},
+        {"iss": ["https://id.example"]},
+        {"iss": {"a": 1}},
+        {"iss": "\ud800"},
+        {"iss": None, "sub": "\udfff\ud800"},
+    ],
+    ids=ascii,
+)
+def test_a_subject_or_an_issuer_that_is_no_text_is_refused(call, by_token, claims: dict):
+    """Of bytes: a whole token is refused for its claims while it is made."""
+    by_token()
+    payload = json.dumps({"sub": "a", "exp": NOW + 3600, **claims}).encode()
+    token = jwt.api_jws.encode(payload, SECRET, "HS256")
+
+    assert call("stats", headers={"authorization": f"Bearer {token}"}).refused(401, "not_authenticated")
+
+
+@pytest.mark.usefixtures("db")
+def test_a_secret_that_its_issuer_takes_for_base64_proves_its_tokens_too(call, by_token, monkeypatch):
+    key = b"\xfb\xff" * 20
+    for secret in (base64.b64encode(key), base64.urlsafe_b64encode(key)):
+        for signing in (key, secret):
+            headers = by_token(key=signing)
+            monkeypatch.setenv("HISTORY_JWT_SECRET", secret.decode())
+            assert call("stats", headers=headers).status == 200
+        assert call("stats", headers=by_token(key="another-secret-of-at-least-32-bytes!")).status == 401
+
+
+def test_an_issuer_that_differs_by_its_last_slash_is_refused_with_these_words(call, particular):
+    said = call("stats", headers=particular(iss="https://id.example/", aud="history")).refused(401, "not_authenticated")
+    assert "slash" in said
+
+    other = call("stats", headers=particular(iss="https://other.example/", aud="history"))
+    assert "slash" not in other.refused(401, "not_authenticated")
 
 
 def test_another_subject_is_an_owner_that_never_changes(by_token, owner_of):

@@ -352,6 +352,30 @@ def test_without_any_keys_yet_nobody_is_refused_for_good(shown, published, scrip
     assert holds(shown(token()))
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("500", "cannot be fetched now"),
+        ("nothing", "cannot be fetched now"),
+        ("a page", "no JSON"),
+        ("no set", "no key set"),
+        ("keys of another kind", "no key set"),
+        ("no keys", "none of the keys"),
+        ("no usable key", "none of the keys"),
+    ],
+)
+def test_what_is_said_without_keys_is_what_is_wrong_with_them(shown, published, given: str, said: str):
+    """It is the setting's, or the provider's: the record has nothing to do with it."""
+    published(given=DOWN[given])
+
+    refused = shown(token()).refused(503, "unavailable")
+
+    assert refused.startswith("HISTORY_JWKS_URL: ")
+    assert said in refused
+    assert "record" not in refused
+    assert "127.0.0.1" not in refused
+
+
 def test_keys_are_kept_for_a_day_at_most(shown, published, clock):
     assert holds(shown(token()))
     published(given=answer(500))

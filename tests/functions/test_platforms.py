@@ -21,6 +21,7 @@ from tests.functions.contract import operations
 pytestmark = pytest.mark.usefixtures("db", "open_to_one")
 
 FUNCTIONS = Path(__file__).resolve().parents[2] / "functions"
+IDS = ("generation_id", "variant_id", "scene_id", "kind")
 MODULES = sorted(
     ".".join(path.relative_to(FUNCTIONS).with_suffix("").parts)
     for path in FUNCTIONS.glob("*/*/*.py")
@@ -325,3 +326,52 @@ def test_another_kind_of_event_is_refused(event: dict[str, Any]):
     request = Request("history.stats.get_stats", "GET", "/history/stats")
 
     assert request.to_lambda(event).refused(400, "invalid_value") == "this function answers HTTP only"
+
+
+# ---------------------------------------------------------------- where a path begins
+
+
+def asked_at(path: str, **where: str) -> Answer:
+    request = Request("history.stats.get_stats", "GET", path)
+    return request.to_lambda(_payload_v2(request, path=path, **{"host": GATEWAY, "route": "$default", **where}))
+
+
+@pytest.mark.parametrize("stage", ["history", "stats", "clone", "prod-1", "api"])
+def test_a_stage_begins_the_path_once_whatever_its_name(stage: str):
+    assert asked_at(f"/{stage}/history/stats", stage=stage).status == 200
+    assert asked_at(f"/{stage}/api/history/stats", stage=stage).status == 200
+    twice = f"/{stage}/{stage}/{stage}/history/stats"
+    assert asked_at(twice, stage=stage).refused(404, "not_found")
+
+
+@pytest.mark.parametrize("key", ["", "/v1/ads", "/history", "/api", "/stats", "/history/api"])
+def test_a_mapping_at_ones_own_domain_may_have_any_key(key: str):
+    """The event has it in its path and nowhere else."""
+    for stage in ("$default", "history", "api"):
+        for path in (f"{key}/history/stats", f"{key}/api/history/stats", f"{key}/{stage}/history/stats/"):
+            assert asked_at(path, stage=stage, host=OWN_DOMAIN).status == 200, path
+
+
+def test_a_path_is_known_by_every_function_there_is():
+    for path, _, _ in operations():
+        known = asked_at(f"/ads{path.format(**dict.fromkeys(IDS, 'x'))}", host=OWN_DOMAIN)
+        assert path.startswith("/history/stats") or known.json["error"].startswith("there is nothing at /" + path[1:5])
+
+
+@pytest.mark.parametrize("path", ["/x/history/stats", "/history/x/history/stats", "/stats", "//history/stats"])
+def test_at_a_host_of_the_platform_nothing_else_begins_a_path(path: str):
+    """Whoever guards a path in front of it would be passed by."""
+    for host in (GATEWAY, FUNCTION_URL):
+        assert asked_at(path, host=host).refused(404, "not_found")
+
+
+@pytest.mark.parametrize("path", ["/history/generations/clone", "/history/library/history/stats", "/ops/health/x"])
+def test_a_path_that_begins_with_a_function_is_that_functions(path: str):
+    assert asked_at(path, host=OWN_DOMAIN).refused(404, "not_found")
+
+
+def test_a_query_is_what_stands_in_the_url_whatever_a_gateway_made_of_it():
+    request = Request(LIST, "GET", "/history/generations", query="limit=1")
+    event = _payload_v2(request, path=request.path, host=GATEWAY, route="$default")
+
+    assert request.to_lambda(event | {"queryStringParameters": {"limit": "x", "y": "z"}}).status == 200

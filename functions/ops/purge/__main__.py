@@ -4,8 +4,8 @@ import logging
 from typing import Any
 
 from generation_history import database, logs, settings
-from generation_history.endpoint import Context, request_id
 from generation_history.errors import HistoryError
+from generation_history.events import Context, request_id
 from generation_history.object_store import ObjectStore
 from generation_history.purge import Purge
 

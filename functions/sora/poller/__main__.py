@@ -5,8 +5,8 @@ from functools import cache
 from typing import Any
 
 from generation_history import logs, poller
-from generation_history.endpoint import Context, request_id
 from generation_history.errors import HistoryError
+from generation_history.events import Context, request_id
 
 logger = logging.getLogger(__name__)
 logs.configure()

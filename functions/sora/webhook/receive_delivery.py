@@ -29,11 +29,14 @@ def _queue() -> WorkQueue:
     openapi_extensions=reads(DeliveryBody),
 )
 def receive_delivery() -> Response[str]:
-    """200 once the delivery is recorded and its job due; it downloads nothing, and a repeat changes nothing."""
+    """200 once the delivery is recorded and its job due; it downloads nothing, and a repeat changes nothing.
+
+    So does a delivery about no job, as a sender's test is.
+    """
     event = router.current_event
     raw = (event.decoded_body or "").encode()
     delivery = webhooks.verify(raw, dict(event.headers), settings.webhook_secrets())
-    new = _queue().deliver(delivery)
+    new = delivery is not None and _queue().deliver(delivery)
     if new:
         wake_poller()
     return ok(new=new)
