@@ -176,7 +176,7 @@ def _prepare(route: Any, declared: Responses) -> Json:
             key = repr(answered["body"])
             if key not in types:
                 named = f"{camel}Answer{status if types else ''}"
-                types[key] = _answer_type(named, answered["body"], writes=route.method != "GET" and package != "sora")
+                types[key] = _answer_type(named, answered["body"], writes=_writes(route))
             responses[status]["content"][JSON] = {"model": types[key]}
         if "headers" in answered:
             responses[status]["headers"] = {name: {"schema": {"type": "string"}} for name in answered["headers"]}
@@ -195,8 +195,14 @@ def _answer_type(name: str, body: Json, *, writes: bool) -> Any:
     def named(its_name: str, its_body: Json) -> Any:
         return cast("Any", TypedDict)(its_name, {"success": Literal[True], **its_body})
 
-    less = acknowledgement_types(body) if writes else body
-    return named(name, body) if less == body else Union[named(name, body), named(f"{name}WithoutRead", less)]  # noqa: UP007
+    less = acknowledgement_types(body) if writes else {}
+    return (
+        named(name, body) if not less or less == body else Union[named(name, body), named(f"{name}WithoutRead", less)]
+    )  # noqa: UP007
+
+
+def _writes(route: Any) -> bool:
+    return route.method != "GET" and route.path.startswith(("/history", "/clone"))
 
 
 def _errors(route: Any, declared: Responses) -> dict[int, list[type[HistoryError]]]:
@@ -204,7 +210,7 @@ def _errors(route: Any, declared: Responses) -> dict[int, list[type[HistoryError
     errors = [HistoryError, InvalidValue, NotAuthenticated, Forbidden, NotConfigured, Unavailable]
     if route.dependant.path_params:
         errors.append(NotFound)
-    if route.method != "GET" and route.path.startswith(("/history", "/clone")):
+    if _writes(route):
         errors.append(Conflict)
     if route.body_field:
         errors.append(TooLarge)
