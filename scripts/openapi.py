@@ -12,7 +12,7 @@ import sys
 import tomllib
 from collections.abc import Iterable, Iterator
 from http import HTTPStatus
-from typing import Any, Literal, NamedTuple, Union, cast
+from typing import Any, Literal, NamedTuple, cast
 
 from aws_lambda_powertools.event_handler.api_gateway import Router
 from aws_lambda_powertools.event_handler.openapi.models import APIKey, HTTPBearer, SecurityScheme, Server
@@ -196,9 +196,8 @@ def _answer_type(name: str, body: Json, *, writes: bool) -> Any:
         return cast("Any", TypedDict)(its_name, {"success": Literal[True], **its_body})
 
     less = acknowledgement_types(body) if writes else {}
-    return (
-        named(name, body) if not less or less == body else Union[named(name, body), named(f"{name}WithoutRead", less)]
-    )  # noqa: UP007
+    whole = named(name, body)
+    return whole if not less or less == body else whole | named(f"{name}WithoutRead", less)
 
 
 def _writes(route: Any) -> bool:
