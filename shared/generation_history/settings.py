@@ -92,25 +92,11 @@ def _bucket(name: str, value: str) -> str:
 
 
 def _database_url(name: str, login: str) -> str:
-    """A URL that the driver reads as it is meant: its errors repeat what it takes for a host, password or not."""
-    value = _required(name, f"the Postgres URL of {login}")
-    try:
-        parts = urlsplit(value)
-        usable = (
-            parts.scheme in {"postgres", "postgresql"}
-            and bool(parts.hostname)
-            and parts.port != 0
-            and not parts.fragment
-            and value.count("@") == parts.netloc.count("@") <= 1
-        )
-    except ValueError:
-        usable = False
-    if not usable:
-        raise NotConfigured(
-            f"{name} must be a URL like postgresql://login:password@host/name, "
-            "with special characters of the password as %40 for @"
-        )
-    return value
+    """What libpq takes for an address, a URL or key=value, and reads as it is meant; libpq's errors may repeat it."""
+    # Late: not every reader of settings has a database.
+    from generation_history.database_urls import checked  # noqa: PLC0415
+
+    return checked(name, _required(name, f"the Postgres URL of {login}"))
 
 
 def database_url() -> str:
