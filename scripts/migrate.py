@@ -14,6 +14,7 @@ import psycopg
 
 from generation_history import settings
 from generation_history.errors import HistoryError
+from scripts import database_rights as rights
 
 FOLDER = Path(__file__).resolve().parent.parent / "migrations"
 LOCK_TIMEOUT = "5s"
@@ -78,13 +79,16 @@ def migrate(url: str, folder: Path = FOLDER) -> list[str]:
     """
     migrations = read_folder(folder)
     with connect(url) as connection:
+        problem = rights.first_open(connection, (rights.UTF8, rights.NO_CREATE, rights.NOTHING_FOREIGN), rights.USERS)
+        if problem:
+            raise MigrationError(f"{problem}. scripts/create-logins --check says how the rest stands")
         return [migration.name for migration in migrations if _apply(connection, migration, migrations)]
 
 
 def connect(url: str) -> psycopg.Connection:
     """A connection to the database that MIGRATE_DATABASE_URL names."""
     try:
-        return psycopg.connect(url, autocommit=True, prepare_threshold=None, connect_timeout=10)
+        return psycopg.connect(url, autocommit=True, prepare_threshold=None, connect_timeout=10, client_encoding="UTF8")
     except psycopg.ProgrammingError:
         # Its text may repeat the URL, and with it the password.
         raise MigrationError("MIGRATE_DATABASE_URL is not a URL like postgresql://login:password@host/name") from None
@@ -95,7 +99,11 @@ def connect(url: str) -> psycopg.Connection:
 def _apply(connection: psycopg.Connection, migration: Migration, migrations: list[Migration]) -> bool:
     with connection.transaction():
         try:
-            connection.execute("select set_config('statement_timeout', %s, true)", [STATEMENT_TIMEOUT])
+            # Tables are made in public, whatever the login has set.
+            connection.execute(
+                "select set_config('statement_timeout', %s, true), set_config('search_path', 'public', true)",
+                [STATEMENT_TIMEOUT],
+            )
             # Another run may take its time; a table that somebody holds may not.
             connection.execute("select pg_advisory_xact_lock(%s)", [ADVISORY_LOCK])
             connection.execute("select set_config('lock_timeout', %s, true)", [LOCK_TIMEOUT])

@@ -6,7 +6,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Barrier
@@ -276,3 +276,20 @@ def test_a_connection_left_by_an_owner_shows_the_next_one_nothing(make_place):
             assert other.execute("select pg_backend_pid()").fetchone() == (left,)
             assert other.execute("select count(*) from generations").fetchone() == (0,)
             assert other.execute("select current_setting('app.owner_id', true)").fetchone() == ("",)
+
+
+# ---------------------------------------------------------------- before transaction_timeout
+
+
+def test_whoever_connects_ends_what_stood_still_where_the_server_does_not(make_place, monkeypatch: pytest.MonkeyPatch):
+    place = make_place("older")
+    monkeypatch.setattr(database, "STALLED_SECONDS", 0.05)
+    with closing(psycopg.connect(place.worker, autocommit=True, prepare_threshold=None)) as frozen:
+        frozen.pipeline().__enter__()
+        frozen.execute("begin")
+        frozen.execute("select pg_advisory_xact_lock(1), pg_sleep(0.1)")
+        frozen.pgconn.send_flush_request()
+        while frozen.pgconn.flush():
+            pass
+        with place.database("worker") as worker:
+            worker.run(None, ("select pg_advisory_xact_lock(1)", {}))
