@@ -15,7 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -118,11 +118,13 @@ class Soak:
 
     def _come_due(self) -> None:
         """What waits is due, and no lease ends later than if the clocks had always been right."""
-        self.site.rows("update jobs set run_at = now() where lease_token is null and run_at > now()")
         end = "now() + make_interval(secs => %s)"
-        self.site.rows(
-            f"update jobs set run_at = {end} where lease_token is not null and run_at > {end}", *[LEASE_SECONDS] * 2
-        )
+        # Who was frozen with a lock, or is in a deadlock, is waited for the next time.
+        with suppress(psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+            self.site.rows("update jobs set run_at = now() where lease_token is null and run_at > now()")
+            self.site.rows(
+                f"update jobs set run_at = {end} where lease_token is not null and run_at > {end}", *[LEASE_SECONDS] * 2
+            )
 
     def _tell(self) -> None:
         if time.monotonic() - self.told_at > PROGRESS_SECONDS:

@@ -5,7 +5,7 @@ import random
 import signal
 import subprocess
 import sys
-import time
+import threading
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,8 +39,8 @@ class Poller:
 
     process: subprocess.Popen[bytes]
     clock: Path
-    #: None until it was frozen, which happens once: what it holds up is held up no longer than one such time.
-    thaw_at: float | None = None
+    #: Which happens once: what it holds up is held up no longer than one such time.
+    was_frozen: bool = False
 
 
 class Pollers:
@@ -55,10 +55,7 @@ class Pollers:
         self.counts: Counter[str] = Counter()
 
     def keep_up(self) -> None:
-        """As many run as should; who was frozen long enough goes on, with leases that others hold by now."""
-        for poller in self._running:
-            if poller.thaw_at is not None and time.monotonic() > poller.thaw_at:
-                poller.process.send_signal(signal.SIGCONT)
+        """As many run as should."""
         self._running = [poller for poller in self._running if poller.process.poll() is None]
         while len(self._running) < POLLERS:
             self._running.append(self._start())
@@ -78,12 +75,16 @@ class Pollers:
         self.counts["pollers killed"] += 1
 
     def freeze_one(self) -> None:
-        """One of them does nothing for a while, and does not know it."""
-        fresh = [poller for poller in self._running if poller.thaw_at is None]
+        """One of them does nothing for a while, and does not know it; its leases are others' when it goes on."""
+        fresh = [poller for poller in self._running if not poller.was_frozen]
         if fresh:
             poller = self._chance.choice(fresh)
             poller.process.send_signal(signal.SIGSTOP)
-            poller.thaw_at = time.monotonic() + FROZEN_SECONDS
+            poller.was_frozen = True
+            # Not by whoever may be waiting for what it has locked.
+            thaw = threading.Timer(FROZEN_SECONDS, poller.process.send_signal, [signal.SIGCONT])
+            thaw.daemon = True
+            thaw.start()
             self.counts["pollers frozen"] += 1
 
     def move_one_clock(self) -> None:

@@ -26,6 +26,8 @@ from scripts.migrate import migrate
 from scripts.payments import watch
 
 ASK_SECONDS = 10
+#: For the superuser, whose login has no limits: a poller that was killed or frozen may have what we wait for.
+PATIENT = "-c lock_timeout=10s -c statement_timeout=60s"
 LEASE_SECONDS = 3
 #: Longer than a poller is ever frozen.
 FIND_SECONDS = 20
@@ -57,7 +59,7 @@ class Site:
 
     def rows(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
         """What the query returns to a superuser."""
-        with psycopg.connect(self.admin_url, autocommit=True) as connection:
+        with psycopg.connect(self.admin_url, autocommit=True, options=PATIENT) as connection:
             cursor = connection.execute(query.encode(), parameters)
             return cursor.fetchall() if cursor.description else []
 

@@ -68,7 +68,7 @@ _JUMP = """
     update jobs set run_at = run_at - jump, deadline = deadline - jump, expires_at = expires_at - jump
     from make_interval(secs => %s) jump
 """
-#: A deadlock with a worker is no reason to stop.
+#: A deadlock with a worker, or one that was frozen with a lock, is no reason to stop.
 _TRIES = 5
 
 
@@ -136,7 +136,7 @@ class Weather:
             try:
                 # An attempt's times are left alone: the proof goes by them.
                 self._site.rows(_JUMP, seconds)
-            except psycopg.errors.DeadlockDetected:
+            except (psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable):
                 if not left:
                     raise
             else:
