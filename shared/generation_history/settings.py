@@ -8,7 +8,6 @@ import os
 import re
 from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from generation_history.errors import NotConfigured
