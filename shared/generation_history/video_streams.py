@@ -25,8 +25,6 @@ _TURNED: Final = re.compile(r"^ {6}  displaymatrix: rotation of (-?\d{1,3})(?:\.
 #: Matrix, primaries and transfer, or one name for the three; other words in this place tell range and interlacing.
 _COLOURS: Final = re.compile(r"(?!tv$|pc$|progressive$)[a-z0-9-]+(?:/[a-z0-9-]+){0,2}")
 
-#: A cover, a chapter's picture, a photo.
-_PICTURES: Final = ("(attached pic)", "(timed thumbnails)", "(still image)")
 _STILL_CODECS: Final = frozenset({"mjpeg", "png", "bmp", "gif", "tiff", "jpeg2000", "webp", "jpegls", "ppm"})
 _HDR: Final = frozenset({"smpte2084", "arib-std-b67"})
 _WIDE: Final = frozenset({"bt2020", "smpte431", "smpte432"})
@@ -113,12 +111,12 @@ def films(said: str) -> Sequence[VideoStream]:
     """The streams that may be the film, the one that a player shows first: the default one, of those the largest."""
     # What ffmpeg writes is listed again, further down.
     listed = said.partition("\nOutput #")[0]
+    # A cover, or a chapter's picture.
     lines = [line for line in _STREAM.finditer(listed) if "(attached pic)" not in line[2]]
     ends = [following.start() for following in re.finditer(r"^  Stream #", listed, re.MULTILINE)] + [len(listed)]
     found = [
         _stream(line, position, listed[line.end() : next(end for end in ends if end > line.start())])
         for position, line in enumerate(lines)
-        if not any(kind in line[2] for kind in _PICTURES)
     ]
     known = [stream for stream in found if stream is not None]
     return sorted(known, key=lambda one: (one.still, not one.default, -one.width * one.height, one.index))

@@ -16,11 +16,18 @@ import urllib3.exceptions
 from generation_history import ffmpeg, machine_faults, temp_space
 from generation_history.errors import JobGone, MachineFault, SceneFailure
 from generation_history.providers import http
+from generation_history.providers.sora import SoraProvider
 from generation_history.temp_space import TEMP_SPACE, TempSpace
 from tests.contract.scripted_server import answer, head, raw
 from tests.fakes import MP4
 
 REAL_OPEN = Path.open
+
+
+@pytest.fixture(autouse=True)
+def _no_files_of_other_tests(monkeypatch):
+    monkeypatch.setattr(TEMP_SPACE, "_reserved", {})
+    monkeypatch.setattr(TEMP_SPACE, "_settled", set())
 
 
 @pytest.fixture
@@ -133,18 +140,50 @@ def test_a_temporary_folder_that_cannot_be_written_fails_no_video(scenes, surviv
         survives(broken.undo, match=os.strerror(code))
 
 
+class Failing:
+    """A file that can be opened, and then neither read nor written."""
+
+    def __init__(self, path):
+        path.touch()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def read(self, _size=-1):
+        raise OSError(errno.EIO, "x")
+
+    def write(self, _content):
+        raise OSError(errno.ESTALE, "x")
+
+
 def test_a_disk_that_cannot_be_read_again_fails_no_video(tmp_path, monkeypatch):
     """What cannot be read is the end of the file, for ffmpeg."""
     video = tmp_path / "video.mp4"
     video.write_bytes(MP4)
+    monkeypatch.setattr(Path, "open", lambda path, *_, **__: Failing(path))
 
-    def refuse(path, *_arguments, **_others):
-        raise OSError(errno.EIO, "x", str(path))
-
-    monkeypatch.setattr(Path, "open", refuse)
-
-    with pytest.raises(MachineFault, match="cannot read the video"):
+    with pytest.raises(MachineFault, match="cannot read the video: Input/output error"):
         ffmpeg.inspect(video, tmp_path / "thumbnail.jpg")
+
+
+def test_a_disk_that_fails_in_mid_download_is_no_broken_download(scripted, tmp_path, monkeypatch):
+    """Whatever its error is: it was not the network's."""
+    scripted.script(answer(200, MP4, kind="video/mp4"))
+    monkeypatch.setattr(Path, "open", lambda path, *_, **__: Failing(path))
+
+    with pytest.raises(MachineFault, match="cannot write the video: Stale file handle"):
+        SoraProvider(scripted.base_url, "sk-x").fetch(f"{scripted.base_url}/videos/1/content", tmp_path / "video.mp4")
+
+
+def test_a_thumbnail_that_cannot_be_written_says_nothing_of_the_video(tmp_path, film):
+    video = tmp_path / "video.mp4"
+    video.write_bytes(film)
+
+    with pytest.raises(MachineFault, match="cannot write a thumbnail"):
+        ffmpeg.inspect(video, tmp_path / "gone" / "thumbnail.jpg")
 
 
 def test_a_machine_without_memory_says_nothing_of_a_file(tmp_path, monkeypatch):

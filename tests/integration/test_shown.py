@@ -143,7 +143,9 @@ def test_a_preview_of_single_pictures_is_not_the_film(tmp_path, picture):
     preview = ("-f", "lavfi", "-i", "color=blue:s=640x360:d=1")
     film = ("-f", "lavfi", "-i", "color=red:s=160x90:d=1")
     codecs = ("-map", "0:v", "-map", "1:v", "-c:v:0", "mjpeg", "-c:v:1", "libx264", "-pix_fmt:v:1", "yuv420p")
-    films.run(*preview, *film, *codecs, "-disposition:v:1", "default", tmp_path / "film.mov")
+    films.run(
+        *preview, *film, *codecs, *("-disposition:v:0", "default", "-disposition:v:1", "default"), tmp_path / "film.mov"
+    )
 
     assert shown(tmp_path / "film.mov", picture) == ("160x90", "red")
 
