@@ -108,7 +108,7 @@ def clean(text: str) -> str:
 
 def _from_digitalocean(http: Mapping[str, Any], context: Context) -> Request:
     return http_event(
-        method=http.get("method") or "GET",
+        method=http.get("method", "GET"),
         # DigitalOcean's path holds only what follows the function's name ("/namespace/package/function").
         path="/" + "/".join(context.function_name.split("/")[-2:]) + (http.get("path") or ""),
         query=http.get("queryString") or "",
