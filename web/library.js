@@ -91,8 +91,7 @@ export class Library {
     this.asking?.abort();
     this.asking = new AbortController();
     Object.assign(this, { byId: new Map(), ids: [], cursor: null, ended: false, loading: false, broken: false, waiting: [] });
-    // A number and what was seen are those of the search before.
-    Object.assign(this, { total: null, seen: null });
+    // The number is that of the search before.
     this.say("");
     this.selection.none();
     this.pill.hidden = true;
@@ -153,7 +152,7 @@ export class Library {
   /** Says how many there are: what is shown once that is all, before that the server's number, where it counts. */
   tell() {
     const { length } = this.ids;
-    const all = this.ended ? length : this.total === null ? null : Math.max(length, this.total - this.waiting.length);
+    const all = this.ended ? length : this.total === null ? null : this.total - this.waiting.length;
     this.say(all === null ? `${number(length)} shown` : all === 1 ? "1 generation" : `${number(all)} generations`);
   }
 

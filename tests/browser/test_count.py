@@ -92,7 +92,9 @@ def test_more_than_a_page_is_so_many_shown_until_all_are_loaded(open_page, stack
     many = f"count-{uuid.uuid4().hex[:8]}"
     for number in range(53):
         stack.record(f"https://video.example/{many}/{number}.mp4")
-    page = open_page(f"/?q={many}")
+    page = open_page("/")
+    expect(number_above(page)).to_have_text(re.compile(r"^\d+ generations$"))
+    search(page, many)
     expect(number_above(page)).to_have_text("50 shown")
 
     for _ in range(12):
@@ -117,6 +119,43 @@ def test_what_is_deleted_does_not_count_until_it_is_restored(open_page, word, pa
     page.get_by_role("button", name="Undo").click()
     expect(page.locator("#toasts")).to_contain_text("2 generations restored")
     expect(number_above(page)).to_have_text(f"{before} generations")
+
+
+@pytest.fixture
+def more_than_a_page(stack) -> None:
+    """More than is loaded at once, so that the number is the API's."""
+    for number in range(53):
+        stack.record(f"https://video.example/count-{uuid.uuid4().hex[:8]}/{number}.mp4")
+
+
+@pytest.mark.usefixtures("more_than_a_page")
+def test_a_deletion_counts_at_once_and_not_only_when_the_api_says_so(open_page):
+    page = open_page("/", failing=True)
+    expect(number_above(page)).to_have_text(re.compile(r"^\d+ generations$"))
+    before = int(number_above(page).inner_text().split()[0])
+    page.route(LIST, lambda route: route.abort())
+    page.locator("[data-pick]").first.check()
+    page.keyboard.press("Delete")
+
+    expect(number_above(page)).to_have_text(f"{before - 1} generations")
+    page.get_by_role("button", name="Undo").click()
+    expect(number_above(page)).to_have_text(f"{before} generations")
+
+
+@pytest.mark.usefixtures("more_than_a_page")
+def test_what_waits_for_who_has_scrolled_counts_once_it_is_shown(open_page, stack):
+    page = open_page("/")
+    expect(number_above(page)).to_have_text(re.compile(r"^\d+ generations$"))
+    before = int(number_above(page).inner_text().split()[0])
+    page.evaluate("scrollTo(0, 500)")
+    page.wait_for_function("() => scrollY > 400")
+    stack.record(f"https://video.example/count-{uuid.uuid4().hex[:8]}/new.mp4")
+    pill = page.get_by_role("button", name="1 new generation")
+    pill.wait_for(timeout=15_000)
+
+    assert number_above(page).inner_text() == f"{before} generations"
+    pill.click()
+    expect(number_above(page)).to_have_text(f"{before + 1} generations")
 
 
 def test_when_all_that_was_found_is_deleted_it_says_that_nothing_matches(open_page, word):
