@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 from uuid import UUID
 
+from generation_history.endpoints import endpoint_of, spaces_endpoint
 from generation_history.errors import NotConfigured
 from generation_history.ids import as_uuid
 from generation_history.shared_secrets import jwt_keys, split_webhook_secrets, webhook_keys
@@ -85,8 +86,16 @@ def _hosts(name: str, value: str) -> frozenset[str]:
 
 def _bucket(name: str, value: str) -> str:
     # Part of a host name, or of a path: the store's own complaint about another would blame either.
-    if not re.fullmatch("[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", value):
-        raise NotConfigured(f"{name} must have 3 to 63 lower-case letters, digits, dots or hyphens")
+    if not re.fullmatch("[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", value) or re.search(r"\.[.-]|-\.|^[0-9.]+$", value):
+        raise NotConfigured(f"{name} must have 3 to 63 lower-case letters, digits, dots or hyphens, as a host name has")
+    return value
+
+
+def _region(name: str) -> str | None:
+    value = _optional(name)
+    # Part of every signature.
+    if value is not None and not re.fullmatch("[A-Za-z0-9_-]{1,64}", value):
+        raise NotConfigured(f"{name} must be the short name of a region, like nyc3 or eu-central-1")
     return value
 
 
@@ -227,17 +236,21 @@ class SpacesSettings:
 
 def spaces() -> SpacesSettings:
     """The object store; DigitalOcean's own unless DO_SPACES_ENDPOINT names another S3-compatible one."""
-    region = _optional("DO_SPACES_REGION") or "nyc3"
-    digitalocean = f"https://{region}.digitaloceanspaces.com"
-    endpoint = _url("DO_SPACES_ENDPOINT", _optional("DO_SPACES_ENDPOINT") or digitalocean)
+    bucket = _bucket("DO_SPACES_BUCKET", _optional("DO_SPACES_BUCKET") or "soraking-videos")
+    region, url = _region("DO_SPACES_REGION"), _optional("DO_SPACES_ENDPOINT")
+    if url is None:
+        endpoint = spaces_endpoint(region, bucket)
+    else:
+        # As some panels show it; a server of one's own says whether it is http.
+        named = url if "://" in url or "." not in url or ":" in url else f"https://{url}"
+        endpoint = endpoint_of(_url("DO_SPACES_ENDPOINT", named), region, bucket)
     return SpacesSettings(
-        bucket=_bucket("DO_SPACES_BUCKET", _optional("DO_SPACES_BUCKET") or "soraking-videos"),
-        region=region,
-        endpoint=endpoint,
+        bucket=bucket,
+        region=endpoint.region,
+        endpoint=endpoint.url,
         access_key=_required("DO_SPACES_ACCESS_KEY", "the id of the key to the Spaces bucket"),
         secret_key=_required("DO_SPACES_SECRET_KEY", "the secret of the key to the Spaces bucket"),
-        # A server that is not DigitalOcean's seldom has a name for each bucket.
-        path_style=not endpoint.endswith(".digitaloceanspaces.com"),
+        path_style=endpoint.path_style,
     )
 
 
