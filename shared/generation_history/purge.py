@@ -81,10 +81,14 @@ class Purge:
 
     def _empty(self, prefix: str, deadline: float) -> bool:
         """Whether there is no object under the prefix now, nor an unfinished one; at the deadline there may be."""
-        for key, _ in list(self._store.keys(prefix)):
+        keys = [key for key, _ in self._store.keys(prefix)]
+        for key in keys:
             if time.monotonic() >= deadline:
                 return False
             self._store.delete(key)
+        # Their rows go next, and with them all that anyone knows of what may be left.
+        if keys and any(True for _ in self._store.keys(prefix)):
+            raise SceneFailure("storage_failed", f"DO_SPACES_ENDPOINT: {prefix} still holds objects that were deleted")
         for key, upload_id, _ in list(self._store.unfinished_uploads(prefix)):
             self._store.abort_upload(key, upload_id)
         return True

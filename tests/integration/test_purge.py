@@ -13,7 +13,7 @@ from generation_history.archive_queue import KEPT_DAYS, ArchiveQueue
 from generation_history.archives import Archives
 from generation_history.errors import NotFound, SceneFailure
 from generation_history.object_store import ObjectStore, scene_key, thumbnail_key
-from generation_history.purge import FENCED_SECONDS, Purge
+from generation_history.purge import FENCED_SECONDS, MOST_FAILURES, Purge
 from generation_history.video_storage_manager import VideoStorageManager
 
 
@@ -325,6 +325,60 @@ def test_one_object_that_cannot_be_removed_keeps_no_other_generation_waiting(
 
     assert [left(generation_id) == (0, 0) for generation_id in ids] == [False, True, True]
     assert purge.run(seconds=60) == 1
+
+
+def test_a_purge_stops_at_a_store_that_fails_again_and_again(
+    manager, worker_db, store, stored, pass_fence, purge, caplog
+):
+    """Its time is the store's, and its log no longer than it needs to be."""
+    ids = [stored() for _ in range(MOST_FAILURES + 2)]
+    for generation_id in ids:
+        manager.delete_generation(generation_id, purge=True)
+    purge.run(seconds=60)
+    pass_fence()
+    tried = []
+
+    def delete(key: str) -> None:
+        tried.append(key)
+        raise SceneFailure("storage_failed", "the store is down")
+
+    with pytest.raises(SceneFailure, match="down"):
+        Purge(worker_db, altered(store, delete=delete)).run(seconds=60)
+
+    assert len(tried) == MOST_FAILURES
+    assert len([record for record in caplog.records if record.levelname == "ERROR"]) == MOST_FAILURES
+    assert purge.run(seconds=60) == len(ids)
+
+
+def test_rows_stay_where_the_store_only_says_that_the_objects_are_gone(
+    manager, worker_db, store, stored, left, pass_fence, purge
+):
+    """Whatever stands before it may answer 204 to everything."""
+    generation_id = stored()
+    manager.delete_generation(generation_id, purge=True)
+    purge.run(seconds=60)
+    pass_fence()
+    before = left(generation_id)
+
+    with pytest.raises(SceneFailure, match="DO_SPACES_ENDPOINT"):
+        Purge(worker_db, altered(store, delete=lambda _: None)).run(seconds=60)
+
+    assert left(generation_id) == before
+    assert purge.run(seconds=60) == 1
+
+
+@pytest.mark.parametrize("deleted", [False, True], ids=["kept", "deleted, yet not fenced"])
+def test_the_database_purges_only_what_is_fenced(manager, worker_db, stored, left, deleted):
+    """However the worker comes to ask for it: what is not fenced may have workers, and can be restored."""
+    generation_id = stored()
+    if deleted:
+        manager.delete_generation(generation_id)
+    before = left(generation_id)
+
+    gone = worker_db.run(None, ("select purge_generation(%(id)s) as gone", {"id": generation_id}))[0]["gone"]
+
+    assert not gone
+    assert left(generation_id) == before
 
 
 def test_batches_are_bounded_and_all_is_done_in_the_end(manager, worker_db, store, stored, pass_fence, monkeypatch, db):
