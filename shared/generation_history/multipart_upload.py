@@ -66,7 +66,7 @@ class MultipartUpload(io.RawIOBase):
         if self._filled:
             del self._part[self._filled :]
             self._send(self._upload_id)
-        self._store.finish_upload(self._key, self._upload_id, self._tags)
+        self._store.finish_upload(self._key, self._upload_id, self._tags, self.size)
         self._upload_id = None
 
     def abort(self) -> None:

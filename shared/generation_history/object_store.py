@@ -2,21 +2,22 @@
 
 import base64
 import hashlib
-import hmac
 import re
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Final, TypeVar
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 from generation_history import etags
 from generation_history.errors import SceneFailure, StoreRefused
-from generation_history.s3_client import OtherAnswer, S3Client
+from generation_history.s3_client import NoSuchUpload, OtherAnswer, S3Client
 from generation_history.settings import SpacesSettings
+from generation_history.signing_window import SIGNED_URL_SECONDS as SIGNED_URL_SECONDS
+from generation_history.signing_window import SIGNING_WINDOW_SECONDS, SigningWindow
 from generation_history.time_limit import within
 
 CONNECT_SECONDS = 5
@@ -28,15 +29,12 @@ SMALL_READ_SECONDS = 5
 SMALL_ATTEMPTS = 2
 #: As a whole, with the tries and what proves it.
 SMALL_SECONDS = 20
-#: Signing times are rounded down to this, so that a link stays the same for a while and browsers cache what it shows.
-SIGNING_WINDOW_SECONDS = 1800
-#: A link therefore holds for at least half of this.
-SIGNED_URL_SECONDS = 3600
 #: An object is read in pieces of this size, so that none is ever whole in memory.
 PIECE_BYTES = 256 * 1024
 #: An object never changes under its key.
 CACHE_CONTROL = "private, max-age=31536000, immutable"
 
+_NO_CONTENT: Final = 204
 #: What follows the generation in the key of a scene's object, in a URL.
 _SCENE_KEY: Final = re.compile(r"(?:soft|medium|aggressive|ultra)/scene_[0-9._a-z]+(?=[?#]|\Z)")
 #: An operation of S3Client.call.
@@ -63,34 +61,34 @@ class ObjectStore:
             md5 = hashlib.file_digest(body, "md5").digest()
             size = body.tell()
             body.seek(0)
-            self._put(self._call, key, body, size, md5, content_type)
+            self._put(self._call, key, body, size, md5, ContentType=content_type, CacheControl=CACHE_CONTROL)
         return self.url(key)
 
     def put_bytes(self, key: str, body: bytes, *, content_type: str) -> None:
         """Guarantees within SMALL_SECONDS that the object provably holds these few bytes; else a SceneFailure."""
         md5 = hashlib.md5(body, usedforsecurity=False).digest()
-        call = self._small_client.call
-        self._in_time(lambda: self._put(call, key, body, len(body), md5, content_type))
+        call, headers = self._small_client.call, {"ContentType": content_type, "CacheControl": "no-store"}
+        self._in_time(lambda: self._put(call, key, body, len(body), md5, **headers))
 
-    def _put(self, call: Call, key: str, body: Any, size: int, md5: bytes, content_type: str) -> None:
-        # No ACL: buckets are private by default, and many stores refuse a PUT that names any.
-        headers = {"ContentType": content_type, "CacheControl": CACHE_CONTROL}
-        # The store compares it with what reached it.
-        headers["ContentMD5"] = base64.b64encode(md5).decode()
-        answer = call("put_object", Key=key, Body=body, **headers)
+    def _put(self, call: Call, key: str, body: Any, size: int, md5: bytes, **headers: str) -> None:
+        # The store compares the MD5 with what reached it. No ACL: buckets are private by default, many know no ACLs.
+        answer = call("put_object", Key=key, Body=body, ContentMD5=base64.b64encode(md5).decode(), **headers)
         if not etags.proves(answer, md5.hex()):
             with _not_refused():
-                self._look(call, key, size, answer)
+                # An ETag of a kind of its own, and nothing else: as a store answers a PUT.
+                self._look(call, key, size, of_a_store=etags.plain(answer.get("ETag")) != "" and not _has_body(answer))
                 if etags.denies(answer, md5.hex()) and self._md5(call, key) != md5:
                     raise self._failure(f"holds other bytes than were put as {key}")
 
-    def _look(self, call: Call, key: str, size: int, answer: Any) -> None:
-        """Returns where the store lists an object of this size; for answers whose ETag says nothing."""
+    def _look(self, call: Call, key: str, size: int, *, of_a_store: bool) -> None:
+        """Returns where the store lists an object of this size; for answers whose ETag proves nothing.
+
+        One that answered of_a_store need not list as others do, though it must answer in XML.
+        """
         try:
             found = self._find(call, key)
         except OtherAnswer as other:
-            # An ETag of a kind of its own, and XML at least: a store, though it does not list as others do.
-            if other.of_a_store and etags.plain(answer.get("ETag")) and not _has_body(answer):
+            if of_a_store and other.of_a_store:
                 return
             raise
         if found is None or found["Size"] != size:
@@ -105,11 +103,14 @@ class ObjectStore:
 
     def get(self, key: str, path: Path) -> bool:
         """Whether there is an object of this key; its bytes are a new file at path then."""
-        if self.modified(key) is None:
+        listed = self._find(self._call, key)
+        if listed is None:
             return False
         try:
-            with self.read(key) as (_, pieces), path.open("xb") as file:
+            with self.read(key) as (size, pieces), path.open("xb") as file:
                 file.writelines(pieces)
+            if size != listed["Size"]:
+                raise self._failure(f"gave {size} bytes of {key}, but lists {listed['Size']}")
         except (SceneFailure, OSError):
             path.unlink(missing_ok=True)
             raise
@@ -177,16 +178,25 @@ class ObjectStore:
     def _page(self, call: Call, prefix: str, **asked: object) -> Any:
         """A page of the list of what starts with the prefix, and of nothing else: what is listed may be deleted."""
         page = call("list_objects_v2", Prefix=prefix, **asked)
-        keys = [found["Key"] for found in page.get("Contents", [])]
-        if "IsTruncated" not in page or page.get("KeyCount", 0) > len(keys):
+        objects = page.get("Contents", [])
+        whole = all(found.keys() >= {"Key", "Size", "LastModified"} for found in objects)
+        if not whole or "IsTruncated" not in page or page.get("KeyCount", 0) > len(objects):
             raise self._failure("broke off a list of objects")
-        if unquote(page.get("Prefix", prefix)) != unquote(prefix) or not all(key.startswith(prefix) for key in keys):
+        if unquote(page.get("Prefix", prefix)) != unquote(prefix) or not all(
+            found["Key"].startswith(prefix) for found in objects
+        ):
             raise self._failure(f"listed other objects than those under {prefix}")
         return page
 
     def delete(self, key: str) -> None:
         """Guarantees that there is no object of this key."""
-        self._call("delete_object", Key=key)
+        try:
+            answer = self._call("delete_object", Key=key)
+        except FileNotFoundError:
+            return
+        # Only a store says so; after any other success it is looked for.
+        if not _says_no_content(answer) and self._find(self._call, key):
+            raise self._failure(f"still has {key}, though it was deleted")
 
     def keys(self, prefix: str) -> Iterator[tuple[str, datetime]]:
         """Every key that starts with the prefix, and when its object was written last."""
@@ -215,29 +225,57 @@ class ObjectStore:
 
     def upload_part(self, key: str, upload_id: str, number: int, body: bytes | bytearray) -> str:
         """The tag of an upload's part, which finish_upload asks for; numbers count from 1."""
-        part = {"Key": key, "UploadId": upload_id, "PartNumber": number, "Body": body}
-        return self._call("upload_part", **part)["ETag"]
+        md5 = hashlib.md5(body, usedforsecurity=False).digest()
+        part = {"UploadId": upload_id, "PartNumber": number, "ContentMD5": base64.b64encode(md5).decode()}
+        answer = self._call("upload_part", Key=key, Body=body, **part)
+        if not etags.plain(answer.get("ETag")) or etags.denies(answer, md5.hex()):
+            raise self._failure(f"did not say that it holds part {number} of {key}")
+        return answer["ETag"]
 
-    def finish_upload(self, key: str, upload_id: str, tags: Sequence[str]) -> None:
-        """Guarantees that the object is there, of all the parts in order."""
+    def finish_upload(self, key: str, upload_id: str, tags: Sequence[str], size: int) -> None:
+        """Guarantees that the object is there, of all the parts in order; size is what they have together."""
         parts = [{"PartNumber": number, "ETag": tag} for number, tag in enumerate(tags, 1)]
-        self._call("complete_multipart_upload", Key=key, UploadId=upload_id, MultipartUpload={"Parts": parts})
+        named = {"UploadId": upload_id, "MultipartUpload": {"Parts": parts}}
+        try:
+            answer = self._call("complete_multipart_upload", Key=key, **named)
+        except NoSuchUpload:
+            # An earlier try of botocore's, whose answer was lost, may have finished it.
+            if not (found := self._find(self._call, key)) or found["Size"] != size:
+                raise
+            return
+        tag = etags.plain(answer.get("ETag"))
+        if tag == "" or tag != etags.of_parts(tags):
+            with _not_refused():
+                self._look(self._call, key, size, of_a_store=tag != "")
 
     def unfinished_uploads(self, prefix: str) -> Iterator[tuple[str, str, datetime]]:
         """Key, id and beginning of uploads in parts that were never finished: they cost money and show nowhere."""
         after: dict[str, str] = {}
         while True:
             page = self._call("list_multipart_uploads", Prefix=prefix, **after)
-            yield from ((found["Key"], found["UploadId"], found["Initiated"]) for found in page.get("Uploads", []))
+            uploads = page.get("Uploads", [])
+            if not all(found.keys() >= {"Key", "UploadId", "Initiated"} for found in uploads):
+                raise self._failure("broke off a list of uploads")
+            if not all(found["Key"].startswith(prefix) for found in uploads):
+                raise self._failure(f"listed other uploads than those under {prefix}")
+            yield from ((found["Key"], found["UploadId"], found["Initiated"]) for found in uploads)
             # SeaweedFS goes on by the upload's id alone.
             markers = {name: page.get(f"Next{name}") for name in ("KeyMarker", "UploadIdMarker")}
-            after = {name: marker for name, marker in markers.items() if marker}
-            if not page.get("IsTruncated") or not after:
+            before, after = after, {name: marker for name, marker in markers.items() if marker}
+            if not page.get("IsTruncated"):
                 return
+            if not after or after == before:
+                raise self._failure("does not go on with a list of uploads")
 
     def abort_upload(self, key: str, upload_id: str) -> None:
         """Guarantees that nothing of an unfinished upload is left."""
-        self._call("abort_multipart_upload", Key=key, UploadId=upload_id)
+        try:
+            answer = self._call("abort_multipart_upload", Key=key, UploadId=upload_id)
+        except NoSuchUpload:
+            return
+        left = () if _says_no_content(answer) else self.unfinished_uploads(key)
+        if any((found, begun) == (key, upload_id) for found, begun, _ in left):
+            raise self._failure(f"still has an unfinished upload of {key}, though it was aborted")
 
     def check(self) -> None:
         """Guarantees that the bucket is there and may be used."""
@@ -259,7 +297,7 @@ class ObjectStore:
         asked = f"response-content-disposition={quote(disposition, safe='')}" if disposition else ""
         return window.url(f"/{quote(key, safe='/~')}", asked), window.ends
 
-    def signing_window(self, now: float | None = None) -> "SigningWindow":
+    def signing_window(self, now: float | None = None) -> SigningWindow:
         """The window that this time is in, the same object until it is over."""
         number = (time.time() if now is None else now) // SIGNING_WINDOW_SECONDS
         window = self._window
@@ -304,6 +342,10 @@ def _not_refused() -> Generator[None]:
         raise SceneFailure("storage_failed", str(refusal)) from None
 
 
+def _says_no_content(answer: Any) -> bool:
+    return answer.get("ResponseMetadata", {}).get("HTTPStatusCode") == _NO_CONTENT
+
+
 def _has_body(answer: Any) -> bool:
     headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     return headers.get("content-length", "0") != "0"
@@ -338,46 +380,3 @@ def key_of(url: str, generation_id: str) -> str | None:
 def names_scene_object(base: str, name: str) -> bool:
     """Whether a URL that has this before and after its generation's folder is its object's, and nothing besides."""
     return "?" not in base and "#" not in base and _SCENE_KEY.fullmatch(name) is not None
-
-
-class SigningWindow:
-    """Signs the links of one window of time, the number-th since 1970; they hold until its attribute ends."""
-
-    def __init__(self, number: float, settings: SpacesSettings) -> None:
-        at = datetime.fromtimestamp(number * SIGNING_WINDOW_SECONDS, UTC)
-        day, stamp = at.strftime("%Y%m%d"), at.strftime("%Y%m%dT%H%M%SZ")
-        scope = f"{day}/{settings.region}/s3/aws4_request"
-        key = f"AWS4{settings.secret_key}".encode()
-        for part in (day, settings.region, "s3", "aws4_request"):
-            key = hmac.digest(key, part.encode(), "sha256")
-        block = key.ljust(hashlib.sha256().block_size, b"\0")
-        base = urlsplit(settings.base_url)
-
-        self.number: Final = number
-        self.ends: Final = at + timedelta(seconds=SIGNED_URL_SECONDS)
-        self._base = f"{base.scheme}://{base.netloc}{base.path}"
-        self._path = f"GET\n{base.path}"
-        self._query = (
-            "X-Amz-Algorithm=AWS4-HMAC-SHA256"
-            f"&X-Amz-Credential={quote(f'{settings.access_key}/{scope}', safe='')}"
-            f"&X-Amz-Date={stamp}&X-Amz-Expires={SIGNED_URL_SECONDS}&X-Amz-SignedHeaders=host"
-        )
-        self._headers = f"host:{base.netloc}\n\nhost\nUNSIGNED-PAYLOAD"
-        # HMAC (RFC 2104), spelt out and begun: a page has hundreds of links, and the module hmac takes twice the time.
-        scoped = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n".encode()
-        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block) + scoped)
-        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
-
-    def url(self, path: str, asked: str = "") -> str:
-        """A signed URL of the object at this path of the bucket ("/generations/..."), quoted as URLs have it.
-
-        asked is what else its query asks of the store.
-        """
-        query = self._query
-        # What is signed is sorted, where upper case comes first; in the URL botocore puts it in front.
-        signed, query = (f"{query}&{asked}", f"{asked}&{query}") if asked else (query, query)
-        request = hashlib.sha256(f"{self._path}{path}\n{signed}\n{self._headers}".encode())
-        inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(request.hexdigest().encode())
-        outer.update(inner.digest())
-        return f"{self._base}{path}?{query}&X-Amz-Signature={outer.hexdigest()}"

@@ -9,7 +9,8 @@ from generation_history import settings, wire
 from generation_history.archives import Archive
 from generation_history.file_names import archive_name, attachment
 from generation_history.models import Generation, Scene, Variant
-from generation_history.object_store import ObjectStore, SigningWindow, key_of, names_scene_object
+from generation_history.object_store import ObjectStore, key_of, names_scene_object
+from generation_history.signing_window import SigningWindow
 
 #: A page asked for again within the signing window costs no signing. Mostly these take some 8 MB, at the worst 40.
 RECORDS_KEPT = 400

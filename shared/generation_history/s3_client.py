@@ -33,6 +33,10 @@ class OtherAnswer(SceneFailure):
         self.of_a_store = of_a_store
 
 
+class NoSuchUpload(StoreRefused):
+    """The store has no such upload in parts: it was aborted, or is finished."""
+
+
 class S3Client:
     """One bucket, by operations of boto3's client; each waits so long at most for a connection and for each answer.
 
@@ -65,6 +69,10 @@ class S3Client:
         except (BotoCoreError, RecursionError) as error:
             where = f"DO_SPACES_ENDPOINT or DO_SPACES_REGION: {self._settings.endpoint} cannot be used"
             raise SceneFailure("storage_failed", f"{where}: {type(error).__name__}") from None
+        # botocore's, where an answer is of another shape than its operation's.
+        except (TypeError, ValueError, LookupError, AttributeError) as error:
+            where = f"DO_SPACES_ENDPOINT: {self._settings.endpoint} answered what cannot be read"
+            raise SceneFailure("storage_failed", f"{where}: {type(error).__name__}") from None
 
     def _failure(self, answer: Any, key: str) -> Exception:
         """What a refusal means. Only the store's own word that it has no such object is one: a 404 may be anyone's."""
@@ -74,6 +82,8 @@ class S3Client:
             return FileNotFoundError(f"there is no such object in the bucket {self._settings.bucket}")
         blamed = _BLAME.get(code, f"DO_SPACES_ENDPOINT: {self._settings.endpoint} answered {code or 'no S3 error'}")
         said = f"{blamed} (bucket {self._settings.bucket})"
+        if code == "NoSuchUpload" and status == _NOT_FOUND:
+            return NoSuchUpload(said)
         # An earlier try of botocore's, without an answer, may have stored it.
         if 400 <= status < 500 and not told.get("RetryAttempts"):  # noqa: PLR2004
             return StoreRefused(said)

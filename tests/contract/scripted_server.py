@@ -80,6 +80,7 @@ class ScriptedServer:
     def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
         self.requests: list[Request] = []
         self._answers: list[Answer | Mapping[str, Answer]] = [answer(404, {"error": {"message": "nothing scripted"}})]
+        self._answering: Callable[[Request], Answer] | None = None
         self._tls = tls
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
@@ -97,6 +98,10 @@ class ScriptedServer:
     def script(self, *answers: Answer | Mapping[str, Answer]) -> None:
         with self._lock:
             self._answers = list(answers)
+
+    def answer_by(self, answering: Callable[[Request], Answer]) -> None:
+        """From now on each request is answered as this says."""
+        self._answering = answering
 
     def __enter__(self) -> Self:
         self._start(self._accept)
@@ -140,6 +145,8 @@ class ScriptedServer:
     def _answer(self, request: Request) -> Answer:
         with self._lock:
             self.requests.append(request)
+            if self._answering is not None:
+                return self._answering(request)
             given = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         path = request.target.partition("?")[0]
         return given if callable(given) else given[path]

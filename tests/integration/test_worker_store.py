@@ -1,6 +1,7 @@
 """A finished job's video is fetched and stored until it is home, or fails with the reason why it is not."""
 
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,7 +10,8 @@ from generation_history import worker as worker_module
 from generation_history.errors import SceneFailure
 from generation_history.object_store import ObjectStore, scene_key
 from generation_history.video_storage_manager import VideoStorageManager
-from tests.contract.scripted_server import answer, hang_up
+from tests.contract.bucket import page
+from tests.contract.scripted_server import ScriptedServer, answer, hang_up
 from tests.fakes import MP4
 
 
@@ -209,6 +211,21 @@ def test_an_expired_job_whose_video_is_there_all_the_same_comes_home(scenes):
 
     scenes.step()
 
+    assert scenes.ended(scene_id) == ("completed", None)
+
+
+def test_a_scene_whose_video_only_a_page_took_is_not_completed(scenes, spaces):
+    """A proxy or a portal answers every request 200 with a page."""
+    scene_id = scenes.accepted()
+    with ScriptedServer() as portal:
+        portal.script(page())
+        elsewhere = ObjectStore(replace(spaces, endpoint=portal.base_url.removesuffix("/v1")))
+        scenes.step(2, videos=VideoStorageManager(store=elsewhere))
+
+    assert scenes.read(scene_id)["status"] == "processing"
+    assert scenes.job(scene_id)[:2] == ("store", 2)
+
+    scenes.step()
     assert scenes.ended(scene_id) == ("completed", None)
 
 
