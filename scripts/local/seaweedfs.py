@@ -35,6 +35,9 @@ _FLAGS = {
     "s3.port.iceberg": "0",
     "s3.port.lance": "0",
     "s3.iam": "false",
+    # Pages may read what a bucket's own rules allow, as at real ones; left alone it lets all of them.
+    "s3.allowedOrigins": "none.invalid",
+    "filer.allowedOrigins": "none.invalid",
     # A bucket that is missing, or not empty, is an error at the real one.
     "s3.autoCreateBucket": "false",
     "s3.allowDeleteBucketNotEmpty": "false",
@@ -62,6 +65,8 @@ _CLIENT = Config(
     proxies={},
 )
 _PROBE = ".is-it-ready"
+#: As docs/operations.md has it for the library page: its downloads are read by the page.
+_CORS = {"CORSRules": [{"AllowedMethods": ["GET"], "AllowedOrigins": ["*"], "AllowedHeaders": ["*"]}]}
 
 
 class SeaweedFS:
@@ -159,6 +164,7 @@ class SeaweedFS:
         try:
             if self.bucket not in [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]:
                 client.create_bucket(Bucket=self.bucket)
+            client.put_bucket_cors(Bucket=self.bucket, CORSConfiguration=_CORS)
             client.put_object(Bucket=self.bucket, Key=_PROBE, Body=b"yes")
             found = client.get_object(Bucket=self.bucket, Key=_PROBE)["Body"].read()
             client.delete_object(Bucket=self.bucket, Key=_PROBE)

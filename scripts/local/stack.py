@@ -27,6 +27,7 @@ from scripts.local.host.project import ROOT, Function, read_project
 from scripts.local.host.server import host
 from scripts.local.postgres import Postgres
 from scripts.local.seaweedfs import SeaweedFS
+from scripts.local.strict_store import StrictStore
 from scripts.migrate import migrate
 
 DATABASE = "history"
@@ -221,15 +222,17 @@ def _start_postgres(closing: ExitStack, options: Options, kept: _Kept) -> dict[s
 
 def _start_spaces(closing: ExitStack, options: Options, kept: _Kept) -> dict[str, str]:
     access_key, secret_key = "local", kept.secret("spaces")
-    server = closing.enter_context(
+    port = options.spaces_port or kept.port("spaces")
+    ports.require_free(port, of="SeaweedFS")
+    behind = closing.enter_context(
         SeaweedFS(
             options.folder / "spaces",
-            port=options.spaces_port or kept.port("spaces"),
             access_key=access_key,
             secret_key=secret_key,
             bucket=DEFAULTS["DO_SPACES_BUCKET"],
         )
     )
+    server = closing.enter_context(StrictStore(behind.port, port=port))
     kept.remember_port("spaces", server.port)
     return {
         "DO_SPACES_ENDPOINT": server.endpoint,
