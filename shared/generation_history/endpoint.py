@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from functools import cache
 from http import HTTPStatus
-from typing import Any, cast, get_args, get_origin
+from typing import Any, cast
 
 from aws_lambda_powertools.event_handler.api_gateway import APIGatewayHttpResolver, Response, Router
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
@@ -35,7 +35,6 @@ from generation_history.errors import (
 )
 from generation_history.events import (
     JSON,
-    REPEATED,
     Context,
     Request,
     check_path,
@@ -246,28 +245,20 @@ def _travelling(
 def _refuse_strange_parameters(app: APIGatewayHttpResolver, next_middleware: NextMiddleware) -> Response[str]:
     """A misspelt filter would otherwise answer with everything. Names that start with _ are a caller's own.
 
-    One that takes one value is given once; of several, each reader takes another. A whole number has no other spelling
-    than that of its digits.
+    A whole number has no other spelling than that of its digits.
     """
     route = cast("Any", app).context["_route"]
     if route not in routes_of(app):
         # A path or a method that is none: that is what is to be said.
         return cast("Response[str]", next_middleware(app))
     known = {parameter.alias: parameter.field_info.annotation for parameter in route.dependant.query_params}
-    repeated = app.current_event.raw_event.get(REPEATED, ())
     for name, value in (app.current_event.query_string_parameters or {}).items():
         if name not in known and not name.startswith("_"):
             listed = f"known are {', '.join(sorted(known))}" if known else "there are none here"
             raise InvalidValue(f"unknown parameter {name!r}: {listed}")
-        if name in known and name in repeated and not _is_list(known[name]):
-            raise InvalidValue(f"{name}: it is given more than once")
         if known.get(name) is int and not (value.isascii() and value.isdecimal()):
             raise InvalidValue(f"{name}: it must be a whole number, of the digits 0 to 9 alone")
     return cast("Response[str]", next_middleware(app))
-
-
-def _is_list(kind: Any) -> bool:
-    return any(get_origin(each) is list for each in (kind, *get_args(kind)))
 
 
 def _no_such_route(app: APIGatewayHttpResolver) -> Response[str]:

@@ -18,8 +18,6 @@ JSON: Final = "application/json"
 _A_FUNCTION = re.compile(
     "(/api)?/(history/(generations|variants|scenes|library|stats)|sora/webhook|ops/health|clone)(/|$)"
 )
-#: Under this name a request has the names of the parameters that it gives more than once.
-REPEATED: Final = "repeatedParameters"
 #: Hosts of AWS itself. At any other the path may begin with whatever key the domain's mapping has.
 _OF_AWS = (".execute-api.", ".lambda-url.")
 
@@ -156,7 +154,6 @@ def _query(query: str) -> Request:
     return {
         "rawQueryString": query,
         "queryStringParameters": {name: ",".join(given) for name, given in values.items()},
-        REPEATED: frozenset(name for name, given in values.items() if len(given) > 1),
     }
 
 

@@ -179,3 +179,16 @@ def test_a_lambda_is_named_or_given_by_its_arn(configured: Setter, name: str):
     configured({"POLLER_WAKE_LAMBDA": name})
 
     assert settings.wake().lambda_name == name
+
+
+@pytest.mark.parametrize(
+    "secret", ["whsec_%%%", "whsec_", "whpk_c2VjcmV0LXNlY3JldC1zZWNyZXQ=", "v1,", "short", "[whsec_c2Vj]"]
+)
+def test_a_webhook_secret_is_refused_before_any_delivery_comes(configured: Setter, secret: str):
+    """scripts/deploy asks for it."""
+    configured({"OPENAI_WEBHOOK_SECRET": f"whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQ= {secret}" if secret != "v1," else secret})
+
+    with pytest.raises(NotConfigured, match=r"^OPENAI_WEBHOOK_SECRET") as refused:
+        settings.webhook_secrets()
+
+    assert "c2VjcmV0" not in str(refused.value)
