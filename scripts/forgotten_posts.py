@@ -1,7 +1,8 @@
 """What the bucket knows of POSTs and the database does not: it failed over, or was restored from a backup.
 
 A scene that still has work to do finds its job by itself. For one that the database takes for over, the job is recorded
-here, and fetched like any that came late. A job whose scene has no row at all is told: a person decides.
+here, and fetched like any that came late; where nobody heard the POST's answer, it is looked for. A job whose scene has
+no row at all is told: a person decides.
 """
 
 from collections.abc import Iterator
@@ -39,12 +40,24 @@ _REMEMBER = """
     on conflict on constraint attempts_scene_id_attempt_key do nothing
 """
 _KEEP = "select keep_late_answer(%(scene_id)s, %(attempt)s, %(job_id)s, null, %(id)s)"
+#: The scene waits for the answer to the POST, as it did.
+_LOOK = """
+    with scene as (
+        update scenes
+        set status = 'pending', error_code = null, error_message = null, attempt = %(attempt)s, sora_video_id = null,
+            sora_status = null, expires_at = null, provider = %(provider)s, provider_base_url = %(base_url)s,
+            model = %(model)s, size = %(size)s, seconds = %(seconds)s
+        where id = %(scene_id)s and status = 'failed' and attempt <= %(attempt)s
+        returning id, owner_id
+    )
+    insert into jobs (scene_id, owner_id, step) select id, owner_id, 'find' from scene on conflict (scene_id) do nothing
+"""
 _ROLL_UP = "select roll_up(%(generation_id)s)"
 
 
 @dataclass(frozen=True)
 class Forgotten:
-    """A paid job that no attempt has: of a scene that is there and over, or of one that has no row (unknown)."""
+    """A POST that no attempt knows, or not its job: of a scene that is there and over, or without a row (unknown)."""
 
     kind: Literal["forgotten", "unknown"]
     intent: Intent
@@ -61,12 +74,17 @@ class Unreadable:
 
 
 def find_forgotten(connection: psycopg.Connection, intents: Intents) -> Iterator[Forgotten | Unreadable]:
-    """What was accepted and no attempt has, but for what a purge has ended or a worker will find by itself."""
+    """What was accepted and no attempt has, or may have been and no attempt knows.
+
+    Not what a purge has ended, or a worker will find by itself.
+    """
     written = dict(intents.list_keys())
     for generation, keys in groupby(sorted(written), key=_generation_of):
         rows = connection.execute(_ATTEMPTS, [generation]).fetchall() if generation else []
         scenes = {scene_id for scene_id, *_ in rows}
-        settled = {key_of_intent(generation, row[0], row[1]) for row in rows if generation and row[1] and row[2]}
+        # Of an attempt that is known, whoever waits for the answer knows what to do.
+        known = {key_of_intent(generation, row[0], row[1]): row[2] for row in rows if generation and row[1]}
+        settled = {key for key, has_job in known.items() if has_job}
         at_work = {scene_id for scene_id, _, _, is_at_work in rows if is_at_work}
         for key in keys:
             try:
@@ -74,16 +92,21 @@ def find_forgotten(connection: psycopg.Connection, intents: Intents) -> Iterator
             except SceneFailure as failure:
                 yield Unreadable(key, str(failure), written[key])
                 continue
-            if intent is None or intent.job_id is None or intent.purged or intent.scene_id in at_work:
+            if intent is None or intent.purged or intent.scene_id in at_work:
+                continue
+            if intent.job_id is None and (intent.outcome == "no_job" or key in known):
                 continue
             yield Forgotten("forgotten" if intent.scene_id in scenes else "unknown", intent, written[key])
 
 
 def recover(connection: psycopg.Connection, intent: Intent) -> None:
-    """Guarantees that the attempt has its job; it is fetched, and its scene goes on with it where it has no video."""
+    """Guarantees that the attempt has its job; it is fetched, and its scene goes on with it where it has no video.
+
+    What may have been accepted is looked for.
+    """
     known = {**vars(intent), "id": uuid7()}
     with connection.transaction():
-        for statement in (_LOCK, _REMEMBER, _KEEP, _ROLL_UP):
+        for statement in (_LOCK, _REMEMBER, _LOOK if intent.job_id is None else _KEEP, _ROLL_UP):
             connection.execute(statement, known)
 
 

@@ -114,15 +114,16 @@ def _reconcile_posts(
             continue
         intent = found.intent
         owed.add(intent.generation_id)
+        what = "POST without an answer" if intent.job_id is None else f"job {intent.job_id}"
         where = f"of scene {intent.scene_id}, attempt {intent.attempt}, generation {intent.generation_id}"
         if found.kind == "unknown":
             if is_old:
                 report.unknown += 1
                 owner = f"owner {intent.owner_id}, posted {intent.intended_at:%Y-%m-%d %H:%M}"
-                print(f"unknown  {intent.base_url} job {intent.job_id}  {where}, which has no row: {owner}")
+                print(f"unknown  {intent.base_url} {what}  {where}, which has no row: {owner}")
             continue
         report.forgotten += 1
-        print(f"paid     {intent.base_url} job {intent.job_id}  {where}, which does not know it")
+        print(f"paid     {intent.base_url} {what}  {where}, which does not know it")
         if apply:
             recover(connection, intent)
             report.recovered += 1

@@ -44,6 +44,7 @@ class Intent:
     size: str
     seconds: int
     request_sha256: str
+    #: By the database's clock: a machine's own may be off.
     intended_at: datetime
     outcome: Outcome = "posted"
     #: The provider's job, once it is accepted.
@@ -82,11 +83,14 @@ class Intents:
         yield from self._store.keys(PREFIX if generation_id is None else f"{PREFIX}{generation_id}/")
 
     def mark_purged(self, generation_id: UUID) -> None:
-        """Guarantees that what the bucket knows of the generation's POSTs says that nothing more is wanted of them."""
+        """Guarantees that what the bucket knows of the generation's POSTs says that nothing more is wanted of them.
+
+        What a provider said of them goes with the generation.
+        """
         for key, _ in list(self.list_keys(generation_id)):
             intent = self.read_key(key)
             if intent is not None and not intent.purged:
-                self.write(replace(intent, purged=True))
+                self.write(replace(intent, purged=True, reason=None))
 
 
 def key_of_intent(generation_id: UUID, scene_id: UUID, attempt: int) -> str:

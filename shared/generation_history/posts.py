@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -38,13 +38,16 @@ class Posts:
         self._intents = intents
         self._seconds_left = seconds_left
 
-    def put_intent(self, job: Job, provider: VideoProvider, request: VideoRequest) -> Intent | None:
+    def put_intent(
+        self, job: Job, provider: VideoProvider, request: VideoRequest, *, intended_at: datetime
+    ) -> Intent | None:
         """The intent that is in the bucket now, just now; None where nothing may be posted.
 
-        The bucket is asked after the intent is committed: whoever else could post it writes to the bucket before.
+        The bucket is asked after the intent is committed: whoever else could post it writes to the bucket before. And
+        the database is asked again once it is written: where that has failed over since, another may have seen neither.
         """
         began = time.monotonic()
-        intent = _intent_of(job, provider, request)
+        intent = _intent_of(job, provider, request, intended_at)
         try:
             if self.was_made_before(job):
                 return None
@@ -54,11 +57,24 @@ class Posts:
             logger.error("scene %s: no intent can be put into the bucket: %s", job.scene_id, failure)  # noqa: TRY400
             self._queue.hold(job, str(failure), unsent=intent.token)
             return None
+        if not self._still_stands(job):
+            # It is not taken back: it may lie in the place of another's by now, which was posted.
+            logger.warning("scene %s: not posted: the database does not know its intent any more", job.scene_id)
+            return None
         if time.monotonic() - began > INTENT_SECONDS:
             unsent = self.take_back(intent, STOOD_STILL)
             self._queue.not_sent(job, STOOD_STILL, retry_after=None, unsent=unsent)
             return None
         return intent
+
+    def _still_stands(self, job: Job) -> bool:
+        retrying = Retrying(
+            retry=retry_if_exception_type(Unavailable),
+            stop=stop_after_delay(INTENT_SECONDS),
+            wait=wait_random_exponential(multiplier=0.2, max=2),
+            reraise=True,
+        )
+        return retrying(self._queue.is_intended, job)
 
     def was_made_before(self, job: Job) -> bool:
         """Whether the bucket knows a POST of this attempt that the database has forgotten; it is gone on with then.
@@ -69,6 +85,12 @@ class Posts:
         if before is None or before.outcome == "no_job" or before.token in job.unsent_posts:
             return False
         logger.warning("scene %s: it was posted before, and the database does not know it", job.scene_id)
+        self._recall(job, before)
+        if before.job_id is None or not self.keep(job, VideoJob(before.job_id, ACCEPTED), before):
+            self._queue.postpone(job, "it was posted before, as its intent in the bucket says")
+        return True
+
+    def _recall(self, job: Job, before: Intent) -> None:
         self._queue.intend(
             job,
             provider=before.provider,
@@ -76,9 +98,6 @@ class Posts:
             request=VideoRequest(job.prompt, before.model, before.size, before.seconds),
             intended_at=before.intended_at,
         )
-        if before.job_id is None or not self.keep(job, VideoJob(before.job_id, ACCEPTED), before):
-            self._queue.postpone(job, "it was posted before, as its intent in the bucket says")
-        return True
 
     def take_back(self, intent: Intent, reason: str) -> UUID | None:
         """None, once the bucket says that this POST made no job; else the token that the database must remember."""
@@ -144,6 +163,11 @@ class Posts:
         if intent.outcome == "no_job" and intent.token == job.post_token:
             self._queue.not_sent(job, intent.reason or "the POST made no job", retry_after=None)
             return True
+        if intent.outcome == "posted" and job.intended_at is not None and intent.intended_at > job.intended_at:
+            # Of a later POST of the attempt than the database remembers: its job is younger.
+            self._recall(job, intent)
+            self._queue.postpone(job, "it was posted again since, as its intent in the bucket says")
+            return True
         return False
 
     def _told_the_bucket(self, accepted: Intent) -> bool:
@@ -169,7 +193,7 @@ def _tell_what_became(job: Job, video: VideoJob, became: LateAnswer, refused: Co
     )
 
 
-def _intent_of(job: Job, provider: VideoProvider, request: VideoRequest) -> Intent:
+def _intent_of(job: Job, provider: VideoProvider, request: VideoRequest, intended_at: datetime) -> Intent:
     return Intent(
         scene_id=job.scene_id,
         attempt=job.attempt,
@@ -182,5 +206,5 @@ def _intent_of(job: Job, provider: VideoProvider, request: VideoRequest) -> Inte
         size=request.size,
         seconds=request.seconds,
         request_sha256=fingerprint(request),
-        intended_at=datetime.now(UTC),
+        intended_at=intended_at,
     )

@@ -219,10 +219,11 @@ class WorkQueue:
         request: VideoRequest,
         intended_at: datetime | None = None,
         limits: Limits = NO_LIMITS,
-    ) -> None:
+    ) -> datetime:
         """The intent to POST is committed: should we die now, the job comes back as "find" and is not posted again.
 
-        What was posted before and is not known here any more is intended_at then, not now.
+        Returns when that was, by the database's clock. What was posted before and is not known here any more is
+        intended_at then, not now.
 
         Held where the limits hold it back, LeaseLost where a caller has ended the scene or recorded a job for it since;
         nothing was written then.
@@ -244,6 +245,7 @@ class WorkQueue:
                     provider = excluded.provider, provider_base_url = excluded.provider_base_url,
                     model = excluded.model, size = excluded.size, seconds = excluded.seconds, cost = excluded.cost,
                     post_token = excluded.post_token, request_sha256 = excluded.request_sha256
+            returning intended_at
         """
         post = """
             insert into posts (lease_token, scene_id, attempt, owner_id, cost)
@@ -256,7 +258,7 @@ class WorkQueue:
                 size = %(size)s, seconds = %(seconds)s
             where id = %(scene_id)s and attempt = %(attempt)s
         """
-        self._write(
+        _, _, intended, *_ = self._write(
             job,
             "select may_post(%(scene_id)s)",
             admit,
@@ -278,6 +280,17 @@ class WorkQueue:
             most_per_minute=limits.most_per_minute,
             usd_per_owner_and_day=limits.usd_per_owner_and_day,
         )
+        return intended[0]["intended_at"]
+
+    def is_intended(self, job: Job) -> bool:
+        """Whether the intent of this POST still stands in the database, which may have failed over since."""
+        query = """
+            select 1 from attempts
+            where scene_id = %(scene_id)s and attempt = %(attempt)s and post_token = %(lease_token)s
+                and outcome = 'intended'
+        """
+        asked = {"scene_id": job.scene_id, "attempt": job.attempt, "lease_token": job.lease_token}
+        return bool(self._db.run(job.owner_id, (query, asked)))
 
     def hold(self, job: Job, reason: str, *, seconds: float = HOLD_SECONDS, unsent: UUID | None = None) -> None:
         """The POST, which provably made no job, waits as long as there is this reason: waiting costs nothing.
@@ -691,7 +704,8 @@ class WorkQueue:
         guard: LiteralString = _HOLD_LEASE,
         roll_up: bool = False,
         **values: Any,
-    ) -> None:
+    ) -> list[list[Row]]:
+        """The rows of each of the statements."""
         parameters = values | {"scene_id": job.scene_id, "lease_token": job.lease_token, "owner_id": job.owner_id}
         guarded: list[Statement] = [
             ("select lock_generation_of_scene(%(scene_id)s)", parameters),
@@ -700,7 +714,7 @@ class WorkQueue:
         ]
         if roll_up:
             guarded.append(("select roll_up_scene(%(scene_id)s)", parameters))
-        self._db.run(job.owner_id, *guarded)
+        return self._db.run_each(job.owner_id, *guarded)[2:]
 
 
 def poll_interval(age_seconds: float) -> float:

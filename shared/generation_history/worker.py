@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -263,14 +263,15 @@ class Worker:
             self._queue.give_up(job, "submit_rejected", f"not submitted before its deadline: {why}")
             return
         provider, request = self._clients[0], self._request(job)
-        if self._intend(job, provider, request) and (intent := self._posts.put_intent(job, provider, request)):
+        intended_at = self._intend(job, provider, request)
+        if intended_at and (intent := self._posts.put_intent(job, provider, request, intended_at=intended_at)):
             self._post(job, provider, request, intent)
 
-    def _intend(self, job: Job, provider: VideoProvider, request: VideoRequest) -> bool:
-        """Whether the intent stands in the database, and just now: only then may the job be posted."""
+    def _intend(self, job: Job, provider: VideoProvider, request: VideoRequest) -> datetime | None:
+        """Since when the intent stands in the database, and just now: only then may the job be posted; else None."""
         began = time.monotonic()
         try:
-            self._queue.intend(
+            intended_at = self._queue.intend(
                 job, provider=provider.name, base_url=provider.base_url, request=request, limits=self._limits
             )
         except Held as held:
@@ -281,15 +282,15 @@ class Worker:
                 made_before = False
             if not made_before:
                 self._hold(job, str(held))
-            return False
+            return None
         except Unavailable as error:
             # The intent may stand all the same, and would keep the scene from ever being posted.
             self._queue.not_sent(job, str(error), retry_after=None)
-            return False
+            return None
         if time.monotonic() - began > INTENT_SECONDS:
             self._queue.not_sent(job, "the worker stood still before its POST", retry_after=None)
-            return False
-        return True
+            return None
+        return intended_at
 
     def _post(self, job: Job, provider: VideoProvider, request: VideoRequest, intent: Intent) -> None:
         try:

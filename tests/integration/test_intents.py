@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
@@ -41,11 +41,16 @@ class Unreliable:
     real: Intents
     failing: list[str] = field(default_factory=list)
     taken: bool = False
+    #: What happens once while somebody waits for an answer.
+    meanwhile: list[Callable[[], None]] = field(default_factory=list)
 
     def read(self, *key: object) -> Intent | None:
+        found = self.real.read(*key)
+        while self.meanwhile:
+            self.meanwhile.pop()()
         if "read" in self.failing:
             raise SceneFailure("storage_failed", "DO_SPACES_ENDPOINT: it cannot be used")
-        return self.real.read(*key)
+        return found
 
     def write(self, intent: Intent) -> None:
         fails = intent.outcome in self.failing
@@ -72,6 +77,13 @@ def test_the_intent_lies_in_the_bucket_before_the_provider_sees_the_request(scen
 
     assert [(found.outcome, found.job_id, found.base_url) for found in seen] == [("posted", None, provider.base_url)]
     assert (intent(scene_id).outcome, intent(scene_id).job_id) == ("accepted", "video_0")
+
+
+def test_an_intent_was_made_when_the_database_says_so(scenes, intent, db):
+    """A machine's own clock may be a day off, and then nobody would find the job by it."""
+    scene_id = scenes.accepted()
+
+    assert [(intent(scene_id).intended_at,)] == db.rows("select intended_at from attempts")
 
 
 def test_an_intent_tells_no_prompt(scenes, intent, store):
@@ -187,7 +199,7 @@ def test_a_post_of_which_the_bucket_knows_that_it_made_no_job_is_made_again(
     job = claimed(scene_id)
     queue.intend(job, provider="fake", base_url=provider.base_url, request=as_asked())
     token = job.lease_token if whose == "this" else uuid.uuid4()
-    made = posts._intent_of(job, provider, as_asked())
+    made = posts._intent_of(job, provider, as_asked(), datetime.now(UTC))
     intents.write(replace(made, token=token, outcome="no_job", reason="busy"))
     scenes.expire_leases()
 
@@ -282,6 +294,45 @@ def test_after_a_restore_the_next_attempt_finds_that_it_was_posted_before(scenes
     assert len(provider.posts) == 2
 
 
+def test_a_worker_whose_intent_the_database_forgot_before_its_post_makes_none(
+    scenes, provider, backup, unreliable, intent
+):
+    """It asked the bucket before another one, who knows nothing of it, wrote there and posted."""
+    scene_id = scenes.add()
+    restore = backup()
+    unreliable.meanwhile = [scenes.step, restore]
+
+    scenes.step(intents=unreliable)
+    assert len(provider.posts) == 1
+    assert intent(scene_id).outcome != "no_job"
+    scenes.step(2)
+
+    assert scenes.ended(scene_id) == ("completed", None)
+    assert len(provider.posts) == 1
+
+
+def test_after_a_restore_the_job_of_the_last_post_is_looked_for_not_of_one_before(
+    scenes, provider, backup, queue, claimed, db
+):
+    """The backup knows the attempt as it was a day before, about to make a POST that made no job."""
+    scene_id = scenes.add()
+    job = claimed(scene_id)
+    queue.intend(job, provider="fake", base_url=provider.base_url, request=as_asked())
+    db.rows("update attempts set intended_at = now() - interval '1 day'")
+    restore = backup()
+    queue.not_sent(job, "busy", retry_after=None)
+    provider.after_submit = fail_with(OutcomeUnknown("no answer"))
+    scenes.step()
+    assert len(provider.posts) == 1
+
+    restore()
+    scenes.expire_leases()
+    scenes.step(3)
+
+    assert scenes.ended(scene_id) == ("completed", None)
+    assert len(provider.posts) == 1
+
+
 def test_what_is_paid_for_comes_home_also_where_a_limit_would_hold_it_back_now(scenes, provider, backup):
     scene_id = scenes.add()
     restore = backup()
@@ -314,6 +365,39 @@ def test_a_paid_job_of_a_scene_that_the_database_takes_for_over_is_recorded_by_r
     assert len(provider.posts) == 2
 
 
+def test_a_post_without_an_answer_of_a_scene_that_the_database_takes_for_over_is_looked_for(
+    scenes, provider, backup, manager, db, store, capsys
+):
+    scene_id = scenes.accepted(status="failed", error_message="no")
+    scenes.step()
+    restore = backup()
+    manager.retry_scene(scene_id)
+    provider.after_submit = fail_with(OutcomeUnknown("no answer"))
+    scenes.step()
+    restore()
+
+    reconcile(db.migrate, store, apply=True)
+    assert f"POST without an answer  of scene {scene_id}, attempt 2" in capsys.readouterr().out
+    scenes.step(3)
+
+    assert scenes.ended(scene_id) == ("completed", None)
+    assert scenes.attempt(scene_id) == ("stored", "video_1")
+    assert reconcile(db.migrate, store).forgotten == 0
+    assert len(provider.posts) == 2
+
+
+def test_a_post_without_an_answer_whose_scene_has_no_row_is_told(scenes, provider, backup, db, store, capsys):
+    restore = backup()
+    provider.after_submit = fail_with(OutcomeUnknown("no answer"))
+    scene_id = scenes.add()
+    scenes.step()
+    restore()
+
+    assert reconcile(db.migrate, store, older_than=timedelta()).unknown
+    (told,) = [line for line in capsys.readouterr().out.splitlines() if scene_id in line]
+    assert all(word in told for word in ("unknown", "POST without an answer", str(scenes.manager.owner_id)))
+
+
 def test_a_paid_job_whose_scene_has_no_row_is_told(scenes, backup, db, store, intents, capsys):
     restore = backup()
     scene_id = scenes.accepted()
@@ -342,9 +426,9 @@ def test_a_video_whose_scene_has_no_row_is_not_taken_for_an_orphan(scenes, backu
 
 
 def test_what_was_purged_is_neither_posted_again_nor_told(
-    scenes, provider, backup, manager, db, store, worker_db, capsys
+    scenes, provider, backup, manager, db, store, worker_db, intents, capsys
 ):
-    """An old backup may hold its rows still."""
+    """An old backup may hold its rows still; what a provider said of it goes with it."""
     scene_id = scenes.add()
     generation_id = scenes.read(scene_id)["generation_id"]
     restore = backup()
@@ -355,6 +439,8 @@ def test_what_was_purged_is_neither_posted_again_nor_told(
     db.rows("update generations set purging_since = now() - interval '1 hour'")
     purge.run(seconds=60)
     assert db.rows("select 1 from generations") == []
+    (purged,) = [intents.read_key(key) for key, _ in intents.list_keys(uuid.UUID(generation_id))]
+    assert (purged.purged, purged.reason) == (True, None)
     reconcile(db.migrate, store, older_than=timedelta())
     assert generation_id not in capsys.readouterr().out
 
