@@ -1,20 +1,24 @@
 """What was paid for: the provider's own word on every POST and job, held against the attempts that the database keeps.
 
 A POST that was refused, or answered with a 429, provably made no job. Every other one may have made one, whatever came
-back, and belongs to the attempt whose intent was committed last before it came.
+back, and belongs to the attempt whose intent was committed last before it came. Of attempts that the database has
+forgotten, because it failed over or was restored, the intents in the bucket are the word.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import psycopg
 import requests
 from psycopg.rows import dict_row
+
+from generation_history.object_store import ObjectStore
+from scripts.bucket_intents import BucketIntents, read_intents
 
 Row = Mapping[str, Any]
 #: A figure of the proof that is too high by one, and why.
@@ -22,6 +26,8 @@ Finding = tuple[str, str]
 
 ASK_SECONDS = 30
 CENT = Decimal("0.01")
+#: The outcome of an attempt that only its intent in the bucket knows.
+FORGOTTEN: Final = "forgotten"
 _MADE_NO_JOB = {"refused", "busy"}
 #: What an attempt without a job says that was refused.
 _REFUSED = {"submit_rejected", "moderation_blocked"}
@@ -59,16 +65,42 @@ _WATCH = """
 
 @dataclass(frozen=True)
 class Payments:
-    """Every attempt, also of what was purged since, every POST that came to the provider, and every job it made."""
+    """Every attempt, every POST that came to the provider, every job it made, and every intent in the bucket.
+
+    Among the attempts are those of what was purged since, and those that the database has forgotten: what an intent
+    says is all that is known of these.
+    """
 
     attempts: Sequence[Row]
     posts: Sequence[Row]
     jobs: Mapping[str, Row]
+    intents: BucketIntents
 
     @property
     def open_posts(self) -> list[Row]:
         """The POSTs that may have made a job."""
         return [post for post in self.posts if post["answer"] not in _MADE_NO_JOB]
+
+    def posts_by_prompt(self) -> Iterator[tuple[str, list[Row], defaultdict[int | None, list[Row]]]]:
+        """Each prompt with its attempts in order, and with its open POSTs by the number of the attempt they belong to.
+
+        A prompt is one scene's own. POSTs that no intent was committed before are those of None.
+        """
+        attempts: defaultdict[str, list[Row]] = defaultdict(list)
+        for attempt in sorted(self.attempts, key=lambda row: row["attempt"]):
+            attempts[attempt["prompt"]].append(attempt)
+        posts: defaultdict[str, list[Row]] = defaultdict(list)
+        for post in self.open_posts:
+            posts[post["prompt"]].append(post)
+        for prompt in attempts.keys() | posts.keys():
+            posted: defaultdict[int | None, list[Row]] = defaultdict(list)
+            for post in posts[prompt]:
+                came_at = datetime.fromtimestamp(post["arrived_at"], UTC)
+                begun = [
+                    row["attempt"] for row in attempts[prompt] if row["intended_at"] and row["intended_at"] <= came_at
+                ]
+                posted[max(begun, default=None)].append(post)
+            yield prompt, attempts[prompt], posted
 
 
 def watch(admin_url: str) -> None:
@@ -77,15 +109,35 @@ def watch(admin_url: str) -> None:
         connection.execute(_WATCH)
 
 
-def read_payments(admin_url: str, provider_url: str) -> Payments:
-    """What the database and the provider each say was paid for."""
+def read_payments(admin_url: str, store: ObjectStore, provider_url: str) -> Payments:
+    """What the database, the bucket and the provider each say was paid for."""
     with psycopg.connect(admin_url) as connection:
         cursor = connection.cursor(row_factory=dict_row)
         attempts = cursor.execute(_ATTEMPTS).fetchall()
         if cursor.execute("select 1 from pg_namespace where nspname = 'witness'").fetchone():
             attempts += cursor.execute(_PURGED_ATTEMPTS).fetchall()
-    jobs = _told(provider_url, "jobs")
-    return Payments(attempts, _told(provider_url, "arrivals"), {job["id"]: job for job in jobs})
+    jobs, posts = _told(provider_url, "jobs"), _told(provider_url, "arrivals")
+    prompts = {row["prompt"] for row in (*attempts, *posts)}
+    intents = read_intents(store, prompts)
+    known = {(attempt["scene_id"], attempt["attempt"]) for attempt in attempts}
+    forgotten = [_forgotten(intents, place) for place in intents.by_attempt if place not in known]
+    return Payments([*attempts, *forgotten], posts, {job["id"]: job for job in jobs}, intents)
+
+
+def _forgotten(intents: BucketIntents, place: tuple[str, int]) -> Row:
+    """An attempt that the database does not know, as far as its intent does."""
+    intent = intents.by_attempt[place]
+    return {
+        "scene_id": place[0],
+        "generation_id": str(intent.generation_id),
+        "prompt": intents.prompt(intent),
+        "attempt": intent.attempt,
+        "outcome": FORGOTTEN,
+        "error_code": None,
+        "video_id": intent.job_id,
+        "intended_at": intent.intended_at,
+        "purged": intent.purged,
+    }
 
 
 def _told(provider_url: str, what: str) -> list[Row]:
@@ -93,35 +145,22 @@ def _told(provider_url: str, what: str) -> list[Row]:
     return requests.get(url, timeout=ASK_SECONDS).json()[what]
 
 
-def check_posts(payments: Payments) -> Iterator[Finding]:
-    """An attempt was posted once at most, all its POSTs that provably made no job aside, and names the job it made."""
-    attempts: defaultdict[str, list[Row]] = defaultdict(list)
-    for attempt in sorted(payments.attempts, key=lambda row: row["attempt"]):
-        attempts[attempt["prompt"]].append(attempt)
-    posts: defaultdict[str, list[Row]] = defaultdict(list)
-    for post in payments.open_posts:
-        posts[post["prompt"]].append(post)
-    for prompt in attempts.keys() | posts.keys():
-        yield from _check_prompt(prompt, attempts[prompt], posts[prompt])
+def check_posts(payments: Payments, told: Collection[tuple[str, int]]) -> Iterator[Finding]:
+    """An attempt was posted once at most, all its POSTs that provably made no job aside, and names the job it made.
+
+    What nobody heard of and the database has forgotten is not lost while scripts/reconcile tells of it, as of told.
+    """
+    for prompt, attempts, posted in payments.posts_by_prompt():
+        for post in posted[None]:
+            yield "double_posts", f"{prompt!r} was posted before any intent was committed"
+            if post["job_id"]:
+                yield "lost_jobs", f"no attempt knows {post['job_id']}, a paid job of {prompt!r}"
+        for attempt in attempts:
+            is_told = attempt["video_id"] is None and (attempt["scene_id"], attempt["attempt"]) in told
+            yield from _check_attempt(attempt, posted[attempt["attempt"]], is_told=is_told)
 
 
-def _check_prompt(prompt: str, attempts: Sequence[Row], posts: Iterable[Row]) -> Iterator[Finding]:
-    """One scene's, because each prompt is one scene's own."""
-    posted: defaultdict[int, list[Row]] = defaultdict(list)
-    for post in posts:
-        came_at = datetime.fromtimestamp(post["arrived_at"], UTC)
-        begun = [a["attempt"] for a in attempts if a["intended_at"] is not None and a["intended_at"] <= came_at]
-        if begun:
-            posted[max(begun)].append(post)
-            continue
-        yield "double_posts", f"{prompt!r} was posted before any intent was committed"
-        if post["job_id"]:
-            yield "lost_jobs", f"no attempt knows {post['job_id']}, a paid job of {prompt!r}"
-    for attempt in attempts:
-        yield from _check_attempt(attempt, posted[attempt["attempt"]])
-
-
-def _check_attempt(attempt: Row, posts: Sequence[Row]) -> Iterator[Finding]:
+def _check_attempt(attempt: Row, posts: Sequence[Row], *, is_told: bool) -> Iterator[Finding]:
     name = f"attempt {attempt['attempt']} of {attempt['prompt']!r}"
     for _ in posts[1:]:
         answers = ", ".join(post["answer"] or "nothing" for post in posts)
@@ -130,7 +169,7 @@ def _check_attempt(attempt: Row, posts: Sequence[Row]) -> Iterator[Finding]:
         yield "untold_posts", f"{name} was posted, and says {attempt['outcome']} {attempt['error_code']}"
     made = {post["job_id"] for post in posts if post["job_id"]}
     # Whose generation was purged wanted nothing of it any more: what it had under way has nobody to be known to.
-    for lost in sorted(made - {attempt["video_id"]}) if not attempt["purged"] else []:
+    for lost in sorted(made - {attempt["video_id"]}) if not attempt["purged"] and not is_told else []:
         yield "lost_jobs", f"no attempt knows {lost}, a paid job of {attempt['prompt']!r}"
     if attempt["video_id"] is not None and attempt["video_id"] not in made:
         yield "lost_jobs", f"{name} names {attempt['video_id']}, which no POST of it made"

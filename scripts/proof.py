@@ -3,7 +3,8 @@
 It compares what the database, the provider and the object store say by themselves; it trusts no counter of ours.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
@@ -15,16 +16,19 @@ from generation_history import intents
 from generation_history.generation_manager import GenerationManager
 from generation_history.models import FAILURE_CODES, Status
 from generation_history.object_store import ObjectStore, key_of
+from scripts.intent_checks import check_intents, count_unheard, read_unknown
 from scripts.local.simulator.directives import read_directives
 from scripts.local.simulator.picture import digest
-from scripts.payments import ASK_SECONDS, Row, check_costs, check_posts, count_unposted, read_payments
+from scripts.payments import ASK_SECONDS, FORGOTTEN, Row, check_costs, check_posts, count_unposted, read_payments
 
 _SCENES = """
     select s.id::text, s.sora_prompt as prompt, s.status, s.attempt, s.error_code, s.video_url, s.thumbnail_url,
         s.file_size, s.duration, s.error_message, v.generation_id::text, g.owner_id,
         g.deleted_at is not null as deleted,
         (select a.sora_video_id from attempts a where a.scene_id = s.id and a.attempt = s.attempt) as video_id,
-        (select a.outcome from attempts a where a.scene_id = s.id and a.attempt = s.attempt) as outcome
+        (select a.outcome from attempts a where a.scene_id = s.id and a.attempt = s.attempt) as outcome,
+        (select array[a.video_url, a.thumbnail_url] from attempts a
+            where a.scene_id = s.id and a.attempt = s.attempt) as own
     from scenes s join variants v on v.id = s.variant_id join generations g on g.id = v.generation_id
 """
 _VARIANTS = """
@@ -43,6 +47,13 @@ _VERSIONS = """
     from attempts a join scenes s on s.id = a.scene_id join variants v on v.id = s.variant_id
     where a.video_url is not null
 """
+_UNFETCHED = """
+    select s.id::text, a.attempt, a.outcome
+    from attempts a join scenes s on s.id = a.scene_id join variants v on v.id = s.variant_id
+    join generations g on g.id = v.generation_id
+    where g.deleted_at is null
+        and (a.outcome in ('intended', 'accepted', 'adopted', 'late') or a.outcome = 'stored' and a.video_url is null)
+"""
 _JOBS = "select scene_id::text, step, lease_token, last_error from jobs"
 
 
@@ -52,6 +63,7 @@ class Proof:
 
     posts are those that may have made a job, refused_posts those that provably made none, as the provider saw them;
     attempts without a post are unposted_attempts, so posts = attempts - unposted_attempts where nothing is wrong.
+    Of forgotten_attempts only the bucket knows; of unheard_jobs it knows no more than that they were posted.
     """
 
     scenes: int = 0
@@ -60,14 +72,21 @@ class Proof:
     provider_jobs: int = 0
     attempts: int = 0
     unposted_attempts: int = 0
+    forgotten_attempts: int = 0
     posts: int = 0
     refused_posts: int = 0
+    intents: int = 0
+    unheard_jobs: int = 0
     cents: int = 0
     unfinished_scenes: int = 0
     unfit_failures: int = 0
     double_posts: int = 0
     untold_posts: int = 0
     lost_jobs: int = 0
+    unfetched_jobs: int = 0
+    unrecorded_jobs: int = 0
+    unintended_posts: int = 0
+    wrong_intents: int = 0
     orphans: int = 0
     missing: int = 0
     wrong_objects: int = 0
@@ -100,25 +119,36 @@ def prove(admin_url: str, store: ObjectStore, provider_url: str) -> Proof:
     Each scene's prompt is its own: a provider job belongs to the scene of its prompt. DATABASE_URL names this database.
     """
     proof = Proof()
-    payments = read_payments(admin_url, provider_url)
+    payments = read_payments(admin_url, store, provider_url)
+    unknown = read_unknown(admin_url, store)
     with psycopg.connect(admin_url) as connection:
         cursor = connection.cursor(row_factory=dict_row)
-        scenes, variants, generations, jobs, versions = (
-            cursor.execute(query).fetchall() for query in (_SCENES, _VARIANTS, _GENERATIONS, _JOBS, _VERSIONS)
+        scenes, variants, generations, jobs, versions, unfetched = (
+            cursor.execute(query).fetchall()
+            for query in (_SCENES, _VARIANTS, _GENERATIONS, _JOBS, _VERSIONS, _UNFETCHED)
         )
     for job in jobs:
         proof.found("jobs_left", f"scene {job['scene_id']} is still to {job['step']}: {job['last_error']}")
         proof.leases_left += job["lease_token"] is not None
     _check_scenes(proof, scenes)
-    _check_objects(proof, scenes, versions, store)
+    for attempt in unfetched:
+        said = f"is {attempt['outcome']}, and has no video"
+        proof.found("unfetched_jobs", f"attempt {attempt['attempt']} of scene {attempt['id']} {said}")
+    _check_objects(proof, [*scenes, *versions], store, forgotten=set(unknown.values()))
     _check_totals(proof, variants, generations)
     _check_statistics(proof, scenes, generations)
     proof.provider_jobs = len(payments.jobs)
     proof.attempts, proof.unposted_attempts = len(payments.attempts), count_unposted(payments)
+    proof.forgotten_attempts = sum(attempt["outcome"] == FORGOTTEN for attempt in payments.attempts)
+    proof.intents, proof.unheard_jobs = len(payments.intents.by_attempt), count_unheard(payments)
     proof.posts = len(payments.open_posts)
     proof.refused_posts = len(payments.posts) - proof.posts
     proof.cents = int(100 * sum(generation["actual_cost"] or 0 for generation in generations))
-    for figure, problem in (*check_posts(payments), *check_costs(admin_url, provider_url, payments)):
+    for figure, problem in (
+        *check_posts(payments, unknown),
+        *check_intents(payments, unknown),
+        *check_costs(admin_url, provider_url, payments),
+    ):
         proof.found(figure, problem)
     return proof
 
@@ -132,6 +162,8 @@ def _check_scenes(proof: Proof, scenes: Sequence[Row]) -> None:
             proof.completed += 1
             if scene["outcome"] != "stored" or scene["video_url"] is None:
                 proof.found("unfinished_scenes", f"{name} is completed, its attempt {scene['outcome']}")
+            elif scene["own"] != [scene["video_url"], scene["thumbnail_url"]]:
+                proof.found("wrong_objects", f"{name} has other objects than its attempt: {scene['own']}")
         elif status == "failed":
             proof.failed[str(code)] = proof.failed.get(str(code), 0) + 1
             if not _fits(scene):
@@ -155,28 +187,42 @@ def _fits(scene: Row) -> bool:
     )
 
 
-def _check_objects(proof: Proof, scenes: Sequence[Row], versions: Sequence[Row], store: ObjectStore) -> None:
-    """Every object is named by its row, every named object is there, and a video is its own prompt's, whole.
+def _check_objects(proof: Proof, rows: Sequence[Row], store: ObjectStore, *, forgotten: Collection[str]) -> None:
+    """Every object is named by a row, every named object is there, and a video is its own prompt's, whole.
 
-    versions are the attempts' videos, a scene's own among them.
+    rows are the scenes, and the attempts with their own videos. What is there of forgotten generations is paid for: it
+    stays until a person decides.
     """
-    named: dict[str | None, Row] = {
-        key_of(url, scene["generation_id"]): scene
-        for scene in [*versions, *scenes]
-        for url in (scene["video_url"], scene["thumbnail_url"])
-        if url is not None
-    }
+    named: defaultdict[str | None, list[Row]] = defaultdict(list)
+    for row in rows:
+        for url in (row["video_url"], row["thumbnail_url"]):
+            if url is not None:
+                named[key_of(url, row["generation_id"])].append(row)
     stored = {key for key, _modified in store.keys("") if not key.startswith(intents.PREFIX)}
     for key in sorted(stored - named.keys()):
-        proof.found("orphans", f"no row names the object {key}")
-    for key, scene in named.items():
+        if key.split("/")[1] not in forgotten:
+            proof.found("orphans", f"no row names the object {key}")
+    for key, owners in named.items():
+        problem = _check_object(store, key, owners) if key in stored else None
         if key not in stored:
-            proof.found("missing", f"scene {scene['id']} names an object that is not there: {key}")
-        elif key.endswith(".mp4"):
-            video = requests.get(store.signed_url(key)[0], timeout=ASK_SECONDS).content
-            # The simulator writes the prompt's digest into its video.
-            if len(video) != scene["file_size"] or digest(scene["prompt"]).hex().encode() not in video:
-                proof.found("wrong_objects", f"{key} is not the video of scene {scene['id']}")
+            proof.found("missing", f"scene {owners[0]['id']} names an object that is not there: {key}")
+        elif problem is not None:
+            proof.found("wrong_objects", problem)
+
+
+def _check_object(store: ObjectStore, key: str | None, owners: Sequence[Row]) -> str | None:
+    """What is wrong with an object that these rows name; None where nothing is."""
+    if key is None or not key.endswith(".mp4"):
+        return None
+    video = requests.get(store.signed_url(key)[0], timeout=ASK_SECONDS).content
+    # The simulator writes the prompt's digest into its video.
+    if any(len(video) != row["file_size"] or not _is_of(video, row["prompt"]) for row in owners):
+        return f"{key} is not the video of scene {owners[0]['id']}"
+    return None
+
+
+def _is_of(video: bytes, prompt: str) -> bool:
+    return digest(prompt).hex().encode() in video
 
 
 def _check_totals(proof: Proof, variants: Sequence[Row], generations: Sequence[Row]) -> None:
