@@ -163,10 +163,14 @@ class Posts:
         if intent.outcome == "no_job" and intent.token == job.post_token:
             self._queue.not_sent(job, intent.reason or "the POST made no job", retry_after=None)
             return True
-        if intent.outcome == "posted" and job.intended_at is not None and intent.intended_at > job.intended_at:
-            # Of a later POST of the attempt than the database remembers: its job is younger.
+        if (
+            intent.outcome == "posted"
+            and intent.token not in job.unsent_posts
+            and intent.intended_at != job.intended_at
+        ):
+            # What was posted is what the bucket knows: who only intended it in the database made no POST.
             self._recall(job, intent)
-            self._queue.postpone(job, "it was posted again since, as its intent in the bucket says")
+            self._queue.postpone(job, "it was posted at another time, as its intent in the bucket says")
             return True
         return False
 

@@ -333,6 +333,27 @@ def test_after_a_restore_the_job_of_the_last_post_is_looked_for_not_of_one_befor
     assert len(provider.posts) == 1
 
 
+def test_after_a_restore_a_worker_that_died_before_it_asked_the_bucket_hides_no_job(
+    scenes, provider, backup, queue, claimed, intents
+):
+    """It was posted a day ago; the database only knows that it was to be posted now."""
+    scene_id, a_day_ago = scenes.add(), datetime.now(UTC) - timedelta(days=1)
+    restore = backup()
+    provider.after_submit = fail_with(OutcomeUnknown("no answer"))
+    scenes.step()
+    provider.change("video_0", created_at=a_day_ago)
+    ((key, _),) = [found for found in intents.list_keys() if scene_id in found[0]]
+    intents.write(replace(intents.read_key(key), intended_at=a_day_ago))
+    restore()
+    queue.intend(claimed(scene_id), provider="fake", base_url=provider.base_url, request=as_asked())
+    scenes.expire_leases()
+
+    scenes.step(3, find_seconds=0)
+
+    assert scenes.ended(scene_id) == ("completed", None)
+    assert len(provider.posts) == 1
+
+
 def test_what_is_paid_for_comes_home_also_where_a_limit_would_hold_it_back_now(scenes, provider, backup):
     scene_id = scenes.add()
     restore = backup()
