@@ -157,19 +157,17 @@ class Posts:
             return False
         if intent is None:
             return False
+        is_another = intent.token not in {job.post_token, *job.unsent_posts} and intent.intended_at != job.intended_at
+        if is_another and intent.outcome != "no_job":
+            # What was posted is what the bucket knows: who only intended it in the database made no POST.
+            self._recall(job, intent)
         if intent.job_id is not None and self.keep(job, VideoJob(intent.job_id, ACCEPTED), None):
             return True
         # Only of this very POST: of an earlier one it says nothing about the last.
         if intent.outcome == "no_job" and intent.token == job.post_token:
             self._queue.not_sent(job, intent.reason or "the POST made no job", retry_after=None)
             return True
-        if (
-            intent.outcome == "posted"
-            and intent.token not in job.unsent_posts
-            and intent.intended_at != job.intended_at
-        ):
-            # What was posted is what the bucket knows: who only intended it in the database made no POST.
-            self._recall(job, intent)
+        if is_another and intent.outcome == "posted":
             self._queue.postpone(job, "it was posted at another time, as its intent in the bucket says")
             return True
         return False

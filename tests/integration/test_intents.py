@@ -333,13 +333,14 @@ def test_after_a_restore_the_job_of_the_last_post_is_looked_for_not_of_one_befor
     assert len(provider.posts) == 1
 
 
+@pytest.mark.parametrize("answer", [fail_with(OutcomeUnknown("no answer")), lambda _: None], ids=["unheard", "heard"])
 def test_after_a_restore_a_worker_that_died_before_it_asked_the_bucket_hides_no_job(
-    scenes, provider, backup, queue, claimed, intents
+    scenes, provider, backup, queue, claimed, intents, db, answer
 ):
     """It was posted a day ago; the database only knows that it was to be posted now."""
     scene_id, a_day_ago = scenes.add(), datetime.now(UTC) - timedelta(days=1)
     restore = backup()
-    provider.after_submit = fail_with(OutcomeUnknown("no answer"))
+    provider.after_submit = answer
     scenes.step()
     provider.change("video_0", created_at=a_day_ago)
     ((key, _),) = [found for found in intents.list_keys() if scene_id in found[0]]
@@ -351,6 +352,7 @@ def test_after_a_restore_a_worker_that_died_before_it_asked_the_bucket_hides_no_
     scenes.step(3, find_seconds=0)
 
     assert scenes.ended(scene_id) == ("completed", None)
+    assert db.rows("select intended_at from attempts") == [(a_day_ago,)]
     assert len(provider.posts) == 1
 
 
