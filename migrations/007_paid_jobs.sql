@@ -65,7 +65,10 @@ begin
         size = coalesce(a.size, s.size), seconds = coalesce(a.seconds, s.seconds)
     from attempts a
     where s.id = p_scene_id and a.scene_id = s.id and a.attempt = p_attempt and a.sora_video_id is not null;
-    update attempts set outcome = 'accepted', finished_at = null, error_code = null, error_message = null
+    -- Only of a late one is it known that the provider itself gave the id: a caller may have named any other.
+    update attempts
+    set outcome = case outcome when 'late' then 'accepted' else 'adopted' end, finished_at = null, error_code = null,
+        error_message = null
     where scene_id = p_scene_id and attempt = p_attempt;
     insert into jobs (scene_id, owner_id, step) select id, owner_id, 'poll' from scenes where id = p_scene_id
     on conflict (scene_id) do update

@@ -419,15 +419,16 @@ class WorkQueue:
         return kept[0]["became"]
 
     def unclaimed(self, base_url: str, videos: Sequence[VideoJob]) -> list[VideoJob]:
-        """Those of a server's jobs that no scene of any owner has."""
+        """Those of a server's jobs that no scene of any owner has, by whichever of their ids."""
         query = """
             select sora_video_id from attempts
             where sora_video_id = any (%(ids)s)
                 and (provider_base_url = %(base_url)s or provider_base_url is null)
         """
-        rows = self._db.run(None, (query, {"ids": [video.id for video in videos], "base_url": base_url}))
+        ids = [each for video in videos for each in (video.id, *video.other_ids)]
+        rows = self._db.run(None, (query, {"ids": ids, "base_url": base_url}))
         taken = {row["sora_video_id"] for row in rows}
-        return [video for video in videos if video.id not in taken]
+        return [video for video in videos if taken.isdisjoint((video.id, *video.other_ids))]
 
     def rivals(self, job: Job, base_url: str, request: VideoRequest, *, since: datetime, until: datetime) -> int:
         """How many POSTs for other owners asked this server for the same within these times, and know no job.

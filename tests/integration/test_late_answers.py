@@ -2,7 +2,7 @@
 
 import pytest
 
-from generation_history.errors import Conflict, LeaseLost, NotFound, OutcomeUnknown
+from generation_history.errors import Conflict, LeaseLost, NotFound, OutcomeUnknown, Unavailable
 from generation_history.intents import Intents
 from generation_history.object_store import key_of
 from generation_history.providers import VideoJob
@@ -275,6 +275,28 @@ def test_a_scene_whose_job_is_still_asked_about_is_not_posted_again_whatever_a_c
 
     assert scenes.ended(scene_id) == ("completed", None)
     assert len(provider.posts) == 1
+
+
+def test_an_answer_of_the_provider_is_with_the_bucket_before_it_is_tried_to_record_it_again(
+    scenes, provider, queue, monkeypatch, store
+):
+    """Whoever holds it may die while the database is away."""
+    scene_id = scenes.add()
+    accept, told = queue.accept, []
+
+    def away_at_first(job, video, **how):
+        [(key, _)] = Intents(store).list_keys(job.generation_id)
+        told.append(Intents(store).read_key(key).job_id)
+        if len(told) == 1:
+            raise Unavailable("away")
+        accept(job, video, **how)
+
+    monkeypatch.setattr(queue, "accept", away_at_first)
+
+    scenes.step(2)
+
+    assert told == [None, "video_0"]
+    assert scenes.ended(scene_id) == ("completed", None)
 
 
 @pytest.mark.parametrize("whose", ["open", "given up"])

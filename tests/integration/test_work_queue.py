@@ -425,6 +425,14 @@ def test_a_provider_job_is_one_scenes_only(scenes, queue, claimed):
     assert scenes.read(second)["sora_video_id"] is None
 
 
+def test_a_job_that_somebody_has_by_another_of_its_ids_is_claimed(scenes, queue, claimed):
+    scene_id = scenes.add()
+    queue.intend(claimed(scene_id), provider="fake", base_url="http://p.test/v1", request=WANTED)
+    queue.accept(claimed(scene_id), VIDEO)
+
+    assert queue.unclaimed("http://p.test/v1", [VideoJob("video_2", "queued", other_ids=(VIDEO.id,))]) == []
+
+
 def test_what_nobody_has_is_unclaimed(scenes, queue, claimed):
     scene_id = scenes.add()
     queue.intend(claimed(scene_id), provider="fake", base_url="http://p.test/v1", request=WANTED)
