@@ -104,11 +104,11 @@ _END_OUR_SESSION: LiteralString = """
     select pg_catalog.pg_terminate_backend(pg_catalog.pg_backend_pid())
     where pg_catalog.current_setting('transaction_read_only') = 'on'
 """
-# Ours alone: nobody may end another login's. Between two messages of a client that stopped, the server waits for it
-# without any timeout running; a client that takes no more of an answer is the same.
+# Of this login alone: what another's sessions do is not shown to it. Between two messages of a client that stopped, the
+# server waits for it without any timeout running; a client that takes no more of an answer is the same.
 _END_STALLED: LiteralString = """
     select pg_catalog.pg_terminate_backend(pid) from pg_catalog.pg_stat_activity
-    where datname = current_database() and usename = current_user and pid <> pg_catalog.pg_backend_pid()
+    where datname = current_database() and pid <> pg_catalog.pg_backend_pid()
         and wait_event in ('ClientRead', 'ClientWrite')
         and xact_start < now() - pg_catalog.make_interval(secs => %s)
 """

@@ -93,7 +93,10 @@ def test_what_somebody_left_in_a_session_neither_hides_nor_catches_anything(
 
 
 def test_each_transaction_has_the_logins_own_settings(poison: Callable[[str], int], victim: GenerationManager):
-    names = ("statement_timeout", "timezone", "standard_conforming_strings", "synchronous_commit", "row_security")
+    names = (
+        *("statement_timeout", "timezone", "standard_conforming_strings", "synchronous_commit", "row_security"),
+        "transaction_isolation",
+    )
     query = "select " + ", ".join(f"current_setting('{name}') as {name}" for name in names)
     before = victim._db.run(None, (query, {}))
     poison(SETTINGS)

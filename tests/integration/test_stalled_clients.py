@@ -137,13 +137,18 @@ def impatient(db, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("impatient")
 def test_whoever_waited_in_vain_ends_what_stood_still(db, worker_db: Database, stalled):
+    """Of its own login: another's stays, and is in nobody's way here."""
+    which = ("select pg_backend_pid() as pid", {})
+    before = worker_db.run(None, which)
+    anothers = stalled(db.api, "", "select pg_advisory_xact_lock(1)").info.backend_pid
     stalled(db.worker, "", "select pg_advisory_xact_lock(hashtext('admit_submission'))")
     submit = ("select admit_submission(null, 0, 10, null, null)", {})
     with pytest.raises(Unavailable, match="too long"):
         worker_db.run(None, submit)
 
     assert worker_db.run(None, submit)
-    assert db.rows(STALLED) == []
+    assert worker_db.run(None, which) == before
+    assert db.rows(STALLED) == [(anothers,)]
 
 
 @pytest.mark.usefixtures("impatient")
