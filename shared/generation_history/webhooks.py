@@ -5,7 +5,7 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, NotRequired, cast
 
 from pydantic import ConfigDict, Field, with_config
 from standardwebhooks import Webhook
@@ -24,7 +24,6 @@ MAX_ID_LENGTH = 1000
 MAX_SIGNATURES = 10
 
 
-ShortText = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH)]
 #: The names of the three headers begin with the first; senders that are older than the standard have the second.
 HEADER_PREFIXES = ("webhook-", "svix-")
 #: What a delivery that is about a video begins its type with: it must name its job.
@@ -34,18 +33,11 @@ _SIGNATURE = re.compile(r"v1,([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/
 
 
 @with_config(ConfigDict(extra="allow"))
-class DeliverySubject(TypedDict):
-    """The provider's job that a delivery is about."""
-
-    id: ShortText
-
-
-@with_config(ConfigDict(extra="allow"))
 class DeliveryBody(TypedDict):
     """What is read of a delivery's body; one that names no job is a sender's test, and does nothing."""
 
-    type: ShortText
-    data: DeliverySubject
+    type: NotRequired[Annotated[Any, Field(description="What has happened; one that begins with video. names its job")]]
+    data: NotRequired[Annotated[Any, Field(description="An object whose id is the provider's job's: a printable text")]]
 
 
 @dataclass(frozen=True)
