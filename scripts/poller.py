@@ -5,6 +5,8 @@ The soak and the crash tests kill it; nothing deployed uses it.
 
 import argparse
 import logging
+import os
+import tempfile
 import threading
 from collections.abc import Sequence
 
@@ -27,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s")
     if patience is not None:
         be_impatient(patience)
+    # A function has just one. Where that is full when Python is first asked for it, Python would take another.
+    tempfile.tempdir = os.environ.get("TMPDIR")
     made = poller.from_settings()
     pause = threading.Event()
     while True:

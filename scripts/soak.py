@@ -1,10 +1,11 @@
 """Work for minutes among faults, with pollers that are killed at random, and then prove that nothing was lost.
 
 The first part of the time generations of several owners are recorded, retried, deleted, restored and purged, while
-provider and store misbehave, the database is restarted and its connections are cut, webhooks are delivered, repeated,
-reordered and lost, clocks jump, limits come and go, and pollers are killed or frozen for longer than their lease. Then
-all that ends, the work drains, and scripts/proof.py looks at what came of it. The seed decides what happens; when
-exactly, the machine does.
+provider and store misbehave, the store lies, the database is restarted, its connections are cut, and it fails over to a
+replica that lacks the last transactions, webhooks are delivered, repeated, reordered and lost, clocks jump, limits come
+and go, temporary folders are full, clients stand still with locks, and pollers are killed or frozen for longer than
+their lease. Then all that ends, the work drains, what the database has forgotten is reconciled, and scripts/proof.py
+looks at what came of it. The seed decides what happens; when exactly, the machine does.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -26,15 +28,18 @@ from generation_history.errors import HistoryError
 from scripts.local import process
 from scripts.migrate import one_line
 from scripts.proof import Proof, prove
+from scripts.reconcile import reconcile
 from scripts.storm.deliveries import Deliveries
+from scripts.storm.failovers import Failovers
+from scripts.storm.frozen_clients import FrozenClients
 from scripts.storm.people import People
 from scripts.storm.pollers import Pollers
 from scripts.storm.site import LEASE_SECONDS, Site, site
-from scripts.storm.weather import Weather
+from scripts.storm.weather import LIES, Weather
 
 #: How long, of the time that everything failed, the work may take to get done afterwards, and what may be added to it.
 DRAIN_SHARE = 0.5
-SPARE_SECONDS = 30.0
+SPARE_SECONDS = 90.0
 #: By when of the storm each thing has happened once.
 FIRST_SHARE = 0.5
 PROGRESS_SECONDS = 10.0
@@ -52,6 +57,8 @@ class Soak:
     deliveries: Deliveries
     weather: Weather
     people: People
+    clients: FrozenClients
+    failovers: Failovers
     told_at: float = 0.0
 
     def storm(self, seconds: float) -> None:
@@ -65,6 +72,7 @@ class Soak:
             (2.0, self.deliveries.deliver),
             (0.5, self.pollers.kill_one),
             (0.1, self.pollers.freeze_one),
+            (0.1, self.pollers.fill_their_folders),
             (0.2, self.pollers.move_one_clock),
             (0.15, self.pollers.change_limits),
             (0.5, self.weather.change_provider),
@@ -72,7 +80,12 @@ class Soak:
             (0.1, self.weather.change_database),
             (0.1, self.weather.move_clock),
             (0.02, self.weather.restart_database),
+            (0.02, self.failovers.fall_behind),
+            (0.05, self.clients.freeze_with_a_generation),
+            (0.05, self.clients.freeze_at_its_turn),
+            *((0.04, partial(self.weather.lie, kind)) for kind in LIES),
         ]
+        missed = [happen for _, happen in often]
         happenings = sorted(
             (
                 (self.chance.uniform(0, seconds if number else seconds * FIRST_SHARE), happen)
@@ -84,15 +97,23 @@ class Soak:
         begun = time.monotonic()
         for at, happen in happenings:
             if not self._wait(begun + at, until=begun + seconds):
-                return
+                break
             happen()
+            if happen in missed:
+                missed.remove(happen)
         self._wait(begun + seconds, until=begun + seconds)
+        # On a slow machine.
+        for happen in missed:
+            happen()
+        self.failovers.finish()
+        self.clients.close()
 
     def _wait(self, moment: float, *, until: float) -> bool:
         """Whether the moment came before it was too late; as many pollers as should are at work meanwhile."""
         pause = threading.Event()
         while (now := time.monotonic()) < until:
             self.pollers.keep_up()
+            self.failovers.keep_up()
             self._tell()
             if now >= moment:
                 return True
@@ -106,7 +127,7 @@ class Soak:
         self.pollers.begin_anew()
         pause = threading.Event()
         begun = time.monotonic()
-        while self.people.waiting():
+        while self.people.waiting() or self._recover():
             if time.monotonic() > begun + seconds:
                 return False
             self.pollers.keep_up()
@@ -115,6 +136,10 @@ class Soak:
             self._tell()
             pause.wait(TICK_SECONDS)
         return True
+
+    def _recover(self) -> int:
+        """The number of paid jobs that the database had forgotten and that are fetched from now on."""
+        return reconcile(self.site.migrate_url, self.site.store, apply=True).recovered
 
     def _come_due(self) -> None:
         """What waits is due, and no lease ends later than if the clocks had always been right."""
@@ -133,7 +158,7 @@ class Soak:
 
     def __str__(self) -> str:
         """The figures until now."""
-        parts = (self.people, self.pollers, self.weather, self.deliveries)
+        parts = (self.people, self.pollers, self.weather, self.deliveries, self.clients, self.failovers)
         counts = sum((part.counts for part in parts), Counter[str]())
         figures = ", ".join(f"{number} {what}" for what, number in sorted(counts.items()))
         return f"{self.people.waiting()} waiting, {self.weather}, {figures}"
@@ -143,14 +168,18 @@ def soak(folder: Path, *, minutes: float, seed: int) -> Proof:
     """The proof after so many minutes of faults, and as long as all the work takes to get done then."""
     chance = random.Random(seed)  # noqa: S311 - the same happenings for the same seed
     with site(folder) as at, ExitStack() as closing:
+        weather = Weather(at, chance)
         run = Soak(
             at,
             chance,
             Pollers(at, chance),
             Deliveries(at, chance),
-            Weather(at, chance),
+            weather,
             People(at, chance, [uuid4() for _ in range(OWNERS)]),
+            FrozenClients(at, chance),
+            Failovers(at, chance, keep=weather.keep_clock),
         )
+        closing.callback(run.clients.close)
         closing.callback(run.pollers.close)
         closing.callback(run.people.stop)
         run.storm(minutes * 60)

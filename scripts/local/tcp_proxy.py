@@ -29,15 +29,18 @@ class Fate:
     direction: Direction = "up"
     mute: bool = False
     answer: bytes | None = None
+    only: bytes = b""
 
 
 #: The connection lasts.
 THROUGH: Final = Fate()
 
 
-def answering(status: str, body: str = "", *, kind: str = "application/xml") -> Fate:
+def answering(status: str, body: str = "", *, kind: str = "application/xml", etag: str | None = None) -> Fate:
     """The fate of being answered with this HTTP status, as 503 Slow Down."""
     head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body.encode())}\r\nConnection: close\r\n"
+    if etag is not None:
+        head += f'ETag: "{etag}"\r\n'
     return Fate(answer=f"{head}\r\n{body}".encode())
 
 
@@ -95,7 +98,7 @@ class TcpProxy:
             except OSError:
                 return
             fate = self.fate()
-            if fate.answer is not None:
+            if fate.answer is not None and not fate.only:
                 self._keep(client)
                 self._start(self._answer, client, fate.answer)
             elif (server := self._connect()) is None:
@@ -110,8 +113,11 @@ class TcpProxy:
             return None
 
     def _answer(self, client: socket.socket, answer: bytes) -> None:
+        self._say(client, answer)
+        self._close(client)
+
+    def _say(self, client: socket.socket, answer: bytes, *, received: bytes = b"") -> None:
         """Whatever else is sent is swallowed: a connection closed on unread bytes would lose the answer."""
-        received = b""
         with suppress(OSError):
             while END_OF_HEAD not in received and (piece := client.recv(PIECE_BYTES)):
                 received += piece
@@ -119,7 +125,6 @@ class TcpProxy:
             self.struck += 1
             while client.recv(PIECE_BYTES):
                 continue
-        self._close(client)
 
     def _hand_on(self, client: socket.socket, server: socket.socket, fate: Fate) -> None:
         self._keep(client, server)
@@ -134,6 +139,10 @@ class TcpProxy:
         self.struck += mute
         with suppress(OSError):
             while piece := source.recv(PIECE_BYTES if left is None else min(left, PIECE_BYTES)):
+                # Clients send a request's head in one piece, once the answer before it was there.
+                if fate.only and fate.answer and direction == "up" and piece.startswith(fate.only):
+                    self._say(source, fate.answer, received=piece)
+                    break
                 if not mute:
                     target.sendall(piece)
                 if left is not None:

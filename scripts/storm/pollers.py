@@ -1,7 +1,8 @@
-"""The soak's poller processes: killed, frozen, told a wrong time, held back by limits, and never few for long."""
+"""The soak's poller processes: killed, frozen, told a wrong time, without room, held back by limits, and never few."""
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,8 @@ FROZEN_SECONDS = 5.0
 PATIENCE_SECONDS = 3
 #: Within what S3 tolerates of a signature's time, and far beyond it.
 CLOCKS: Final = (0, 0, 300, -300, 86_400, -86_400)
+#: None, and less than a video has.
+SPARE_BYTES: Final = (0, 0, 4096)
 LIMITS: Final[tuple[dict[str, str], ...]] = (
     {},
     {},
@@ -35,10 +38,11 @@ LIMITS: Final[tuple[dict[str, str], ...]] = (
 
 @dataclass
 class Poller:
-    """One of them, and the file that its clock goes by."""
+    """One of them, the file that its clock goes by, and its temporary folder."""
 
     process: subprocess.Popen[bytes]
     clock: Path
+    temp: Path
     #: Which happens once: what it holds up is held up no longer than one such time.
     was_frozen: bool = False
 
@@ -56,7 +60,10 @@ class Pollers:
 
     def keep_up(self) -> None:
         """As many run as should."""
-        self._running = [poller for poller in self._running if poller.process.poll() is None]
+        for poller in [poller for poller in self._running if poller.process.poll() is not None]:
+            self._running.remove(poller)
+            # As a function's goes with its instance.
+            shutil.rmtree(poller.temp, ignore_errors=True)
         while len(self._running) < POLLERS:
             self._running.append(self._start())
 
@@ -67,7 +74,9 @@ class Pollers:
         command = [sys.executable, "-m", "scripts.local.shifted_clock", str(clock)]
         command += ["scripts.poller", "--impatient", str(PATIENCE_SECONDS)]
         log = self._site.folder / "pollers.log"
-        return Poller(process.start(command, log=log, cwd=ROOT, env={**os.environ, **self._limits}), clock)
+        temp = self._site.small.make(f"temp-{self._started}")
+        environment = {**os.environ, **self._limits, "TMPDIR": str(temp)}
+        return Poller(process.start(command, log=log, cwd=ROOT, env=environment), clock, temp)
 
     def kill_one(self) -> None:
         """One of them is killed, whatever it is doing."""
@@ -86,6 +95,12 @@ class Pollers:
             thaw.daemon = True
             thaw.start()
             self.counts["pollers frozen"] += 1
+
+    def fill_their_folders(self) -> None:
+        """There is no room in their temporary folders for a while, or as good as none."""
+        users = [poller.process.pid for poller in self._running]
+        self._site.small.fill(users, spare_bytes=self._chance.choice(SPARE_BYTES))
+        self.counts["temporary folders full"] += 1
 
     def move_one_clock(self) -> None:
         """The clock of one of them jumps."""

@@ -24,6 +24,7 @@ from scripts.local.simulator.server import simulator
 from scripts.local.tcp_proxy import TcpProxy
 from scripts.migrate import migrate
 from scripts.payments import watch
+from scripts.storm.small_folder import SmallFolder, small_folder
 
 ASK_SECONDS = 10
 #: For the superuser, whose login has no limits: a poller that was killed or frozen may have what we wait for.
@@ -31,6 +32,8 @@ PATIENT = "-c lock_timeout=10s -c statement_timeout=60s"
 LEASE_SECONDS = 3
 #: Longer than a poller is ever frozen.
 FIND_SECONDS = 20
+#: So that a copy is made soon.
+_LITTLE_LOG: Final = {"max_wal_size": "64MB", "min_wal_size": "32MB"}
 TIMING: Final = Timing(queue_seconds=0.2, render_seconds=0.5, expires_seconds=3600)
 SIZES: Final = ("160x288", "96x160")
 PRICED_MODEL, PRICELESS_MODEL = "sora-2", "sora-2-pro"
@@ -51,6 +54,11 @@ class Site:
     store: ObjectStore
     provider_url: str
     folder: Path
+    #: Where temporary folders are, which is full at times.
+    small: SmallFolder
+    #: Of the logins, past the proxy.
+    migrate_url: str
+    worker_url: str
 
     @property
     def admin_url(self) -> str:
@@ -62,6 +70,13 @@ class Site:
         with psycopg.connect(self.admin_url, autocommit=True, options=PATIENT) as connection:
             cursor = connection.execute(query.encode(), parameters)
             return cursor.fetchall() if cursor.description else []
+
+    @contextmanager
+    def postgres_down(self) -> Generator[None]:
+        """Whoever is connected is cut off, and there is no database until the block ends."""
+        self.postgres.stop()
+        yield
+        self.postgres.start()
 
     def control(self, method: str, what: str, plan: Any = None) -> dict[str, Any]:
         """The answer of the simulator's own routes."""
@@ -75,7 +90,7 @@ def site(folder: Path) -> Generator[Site]:
     passwords = {login: secrets.token_hex(8) for login in (*LOGINS, "postgres", "spaces", "sora", "webhook")}
     with ExitStack() as closing:
         postgres = closing.enter_context(
-            Postgres(folder / "postgres", port=ports.free_port(), password=passwords["postgres"])
+            Postgres(folder / "postgres", port=ports.free_port(), password=passwords["postgres"], settings=_LITTLE_LOG)
         )
         create_logins(postgres.admin_url, {login: passwords[login] for login in LOGINS})
         urls = {login: postgres.url("postgres", login, passwords[login]) for login in LOGINS}
@@ -87,11 +102,8 @@ def site(folder: Path) -> Generator[Site]:
         provider_url = closing.enter_context(simulator(folder / "sora", api_key=passwords["sora"], timing=TIMING))
         database = closing.enter_context(TcpProxy(postgres.port))
         store = closing.enter_context(TcpProxy(objects.port))
-        # What killed pollers leave behind goes with the folder.
-        (folder / "temp").mkdir()
         os.environ.update(
             {
-                "TMPDIR": str(folder / "temp"),
                 "DATABASE_URL": through(database, urls["history_api"]),
                 "WORKER_DATABASE_URL": through(database, urls["history_worker"]),
                 "DO_SPACES_BUCKET": "soak",
@@ -108,7 +120,18 @@ def site(folder: Path) -> Generator[Site]:
                 "WORKER_FIND_SECONDS": str(FIND_SECONDS),
             }
         )
-        made = Site(postgres, database, store, ObjectStore(spaces()), provider_url, folder)
+        small = closing.enter_context(small_folder(folder / "small-temp"))
+        made = Site(
+            postgres,
+            database,
+            store,
+            ObjectStore(spaces()),
+            provider_url,
+            folder,
+            small,
+            migrate_url=urls["history_migrate"],
+            worker_url=urls["history_worker"],
+        )
         made.rows(_PRICES)
         yield made
 

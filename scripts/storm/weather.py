@@ -1,8 +1,9 @@
-"""What fails around the soak's pollers: the provider, the store, the database, and the database's clock."""
+"""What fails around the soak's pollers: the provider, the store, which lies as well, the database and its clock."""
 
 import random
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 import psycopg
@@ -62,6 +63,16 @@ STORE: Final[dict[str, Callable[[random.Random], Fate]]] = {
     "cut on the way there": lambda chance: Fate(chance.randint(1, 40_000), "up"),
     "cut on the way back": lambda chance: Fate(chance.randint(1, 600), "down"),
 }
+_SIGN_IN: Final = "<!doctype html><title>Please sign in</title><p>Please sign in to go on.</p>"
+#: What a store, or who stands in for it, says of what was not done.
+LIES: Final[dict[str, Fate]] = {
+    "a page": answering("200 OK", _SIGN_IN, kind="text/html"),
+    "nothing": answering("200 OK"),
+    "no content": answering("204 No Content"),
+    "another ETag": answering("200 OK", etag="0" * 32),
+    "PUTs swallowed": replace(answering("200 OK"), only=b"PUT "),
+    "PUTs swallowed, another ETag": replace(answering("200 OK", etag="0" * 32), only=b"PUT "),
+}
 #: How far the database's clock goes wrong: more than a lease, so that the living lose theirs.
 CLOCKS: Final = (0, -20, 20)
 _JUMP = """
@@ -105,6 +116,13 @@ class Weather:
         self._site.spaces.cut_all()
         self.counts[f"store: {kind}" if share else "store: well"] += 1
 
+    def lie(self, kind: str) -> None:
+        """The store lies in this way, on a share of all connections; those there are break off."""
+        share = self._chance.choice((0.3, 0.7, 1))
+        self._site.spaces.fate = lambda: LIES[kind] if self._fates.random() < share else THROUGH
+        self._site.spaces.cut_all()
+        self.counts[f"store lies: {kind}"] += 1
+
     def change_database(self) -> None:
         """Connections to the database last, or break off after some bytes, in mid-transaction; those there do now."""
         share = self._chance.choice((0, 0.5, 0.9))
@@ -120,8 +138,8 @@ class Weather:
 
     def restart_database(self) -> None:
         """Whoever is connected is cut off, and for a moment there is no database."""
-        self._site.postgres.stop()
-        self._site.postgres.start()
+        with self._site.postgres_down():
+            pass
         self.counts["database restarts"] += 1
 
     def move_clock(self) -> None:
@@ -130,6 +148,15 @@ class Weather:
         self._shift(clock - self._clock)
         self._clock = clock
         self.counts["database clocks moved"] += 1
+
+    def keep_clock(self) -> Callable[[], None]:
+        """Call what is returned when the database is again as it is now."""
+        now = self._clock
+
+        def restore() -> None:
+            self._clock = now
+
+        return restore
 
     def _shift(self, seconds: int) -> None:
         for left in reversed(range(_TRIES)):

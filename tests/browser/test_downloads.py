@@ -61,6 +61,28 @@ def test_a_link_that_ended_meanwhile_is_fetched_anew(open_page, stack):
     assert len(refused) == 1
 
 
+def test_a_store_that_refuses_without_cors_is_asked_again_with_a_new_link(open_page, stack):
+    """Not every store says why to a page: an ended link looks like a store that cannot be reached."""
+    page = open_page("/", failing=True)
+    page.evaluate("localStorage.setItem('generation-history-token', 'any')")
+    page.goto(f"/?generation={stack.demo_id}")
+    refused = []
+
+    def refuse_once(route):
+        if refused:
+            route.continue_()
+        else:
+            refused.append(route.request.url)
+            route.abort()
+
+    page.route("**/scene_3.mp4?*", refuse_once)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download soft scene 3").click()
+
+    assert Path(download.value.path()).read_bytes()[4:8] == b"ftyp"
+    assert len(refused) == 1
+
+
 def test_a_generation_comes_as_a_zip_with_its_progress(open_page, stack):
     page = open_page(f"/?generation={stack.demo_id}")
     with page.expect_download(timeout=30_000) as download:

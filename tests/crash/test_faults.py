@@ -24,6 +24,7 @@ from scripts.local.postgres import Postgres
 from scripts.local.tcp_proxy import MUTE, SILENCE, THROUGH, Direction, Fate, TcpProxy, answering
 from scripts.migrate import migrate
 from scripts.storm.site import through
+from scripts.storm.weather import LIES
 from tests.conftest import PASSWORDS, TestDatabase
 from tests.contract.waiting import eventually
 from tests.crash.conftest import LEASE_SECONDS, Place
@@ -121,6 +122,7 @@ BAD_STORES = {
     "never answers": SILENCE,
     "does all and never says so": MUTE,
     "refuses": None,
+    **{f"lies: {kind}": fate for kind, fate in LIES.items()},
 }
 
 
@@ -129,10 +131,14 @@ def test_a_store_that_fails_keeps_the_scene_waiting_until_it_works_again(
     place: Place, manner: str, monkeypatch: pytest.MonkeyPatch
 ):
     bad, good = BAD_STORES[manner], urlsplit(spaces().endpoint).port
-    with TcpProxy(good if bad else None, fate=lambda: bad or THROUGH) as proxy:
+    with TcpProxy(good) as proxy:
         monkeypatch.setenv("DO_SPACES_ENDPOINT", f"http://127.0.0.1:{proxy.port}")
-        place.record(manner)
+        place.record(f"[delay=2] {manner}")
         place.start_worker(impatient=1)
+        # Without its intent in the store nothing is posted.
+        eventually(lambda: place.rows("select 1 from attempts where sora_video_id is not null"))
+        proxy.target, proxy.fate = good if bad else None, lambda: bad or THROUGH
+        proxy.cut_all()
         eventually(lambda: place.rows("select 1 from jobs where step = 'store' and last_error is not null"))
         assert place.scene()["status"] == "processing"
         proxy.target, proxy.fate = good, lambda: THROUGH

@@ -11,7 +11,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from scripts.local.host import gateway as gateway_module
-from scripts.local.host.carried import MAX_BYTES, USUAL_TYPE
+from scripts.local.host.carried import MAX_BYTES
 from scripts.local.host.gateway import create_gateway
 from scripts.local.host.instances import Pool
 from scripts.local.host.project import Function, ProjectError, read_project
@@ -26,6 +26,7 @@ def main(event, context):
     return eval(event["http"]["body"], {"event": event, "count": count})
 """
 KIND = "text/plain"
+PAGE = "text/html; charset=UTF-8"
 JSON = {"content-type": "application/json"}
 REFUSED = "There was an error processing your request."
 
@@ -88,7 +89,7 @@ def test_an_answer_without_a_type_is_a_page(ask: Ask):
     """As browsers then show it, with whatever markup is in it."""
     answer = ask(returning(body="<b>"))
 
-    assert (answer.status_code, answer.headers["Content-Type"]) == (200, USUAL_TYPE)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, PAGE)
 
 
 WHOLE = {"statusCode": 200, "headers": {"Content-Type": "application/json"}}
@@ -176,7 +177,7 @@ def test_the_platform_writes_its_own_headers_itself(ask: Ask):
     answer = ask(returning(statusCode=200, headers={**own, "X-A": "1"}, body="abc"))
 
     assert answer.text == "abc"
-    assert sorted(answer.headers) == [("Content-Length", "3"), ("Content-Type", USUAL_TYPE), ("X-A", "1")]
+    assert sorted(answer.headers) == [("Content-Length", "3"), ("Content-Type", PAGE), ("X-A", "1")]
 
 
 @pytest.mark.parametrize("what", ["b'bytes'", "float('nan')", "{1, 2}", "'\\ud83d'", "exit()"])
