@@ -5,14 +5,15 @@ here, and fetched like any that came late; where nobody heard the POST's answer,
 no row at all is told: a person decides.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 import psycopg
+from psycopg.rows import dict_row
 
 from generation_history.errors import SceneFailure
 from generation_history.ids import as_uuid, uuid7
@@ -22,7 +23,8 @@ from generation_history.intents import PREFIX, Intent, Intents, key_of_intent
 KEPT = timedelta(days=400)
 
 _ATTEMPTS = """
-    select s.id as scene_id, a.attempt, a.sora_video_id is not null as has_job, j.scene_id is not null as at_work
+    select s.id as scene_id, a.attempt, a.sora_video_id is not null as has_job, j.scene_id is not null as at_work,
+        a.intended_at, a.post_token || a.unsent_posts as tokens
     from variants v
     join scenes s on s.variant_id = v.id
     left join attempts a on a.scene_id = s.id
@@ -37,7 +39,10 @@ _REMEMBER = """
         %(seconds)s, %(intended_at)s, %(token)s, %(request_sha256)s,
         cost_of(split_part(split_part(%(base_url)s, '/', 3), ':', 1), %(model)s, %(size)s, %(seconds)s)
     from scenes s where s.id = %(scene_id)s
-    on conflict on constraint attempts_scene_id_attempt_key do nothing
+    on conflict on constraint attempts_scene_id_attempt_key do update
+        set outcome = 'intended', intended_at = excluded.intended_at, post_token = excluded.post_token,
+            finished_at = null, error_code = null, error_message = null
+        where attempts.sora_video_id is null
 """
 _KEEP = "select keep_late_answer(%(scene_id)s, %(attempt)s, %(job_id)s, null, %(id)s)"
 #: The scene waits for the answer to the POST, as it did.
@@ -73,30 +78,36 @@ class Unreadable:
     written_at: datetime
 
 
-def find_forgotten(connection: psycopg.Connection, intents: Intents) -> Iterator[Forgotten | Unreadable]:
+def find_forgotten(connection: psycopg.Connection[Any], intents: Intents) -> Iterator[Forgotten | Unreadable]:
     """What was accepted and no attempt has, or may have been and no attempt knows.
 
     Not what a purge has ended, or a worker will find by itself.
     """
+    cursor = connection.cursor(row_factory=dict_row)
     written = dict(intents.list_keys())
     for generation, keys in groupby(sorted(written), key=_generation_of):
-        rows = connection.execute(_ATTEMPTS, [generation]).fetchall() if generation else []
-        scenes = {scene_id for scene_id, *_ in rows}
-        # Of an attempt that is known, whoever waits for the answer knows what to do.
-        known = {key_of_intent(generation, row[0], row[1]): row[2] for row in rows if generation and row[1]}
-        settled = {key for key, has_job in known.items() if has_job}
-        at_work = {scene_id for scene_id, _, _, is_at_work in rows if is_at_work}
+        rows = cursor.execute(_ATTEMPTS, [generation]).fetchall() if generation else []
+        scenes = {row["scene_id"] for row in rows}
+        attempts = {key_of_intent(generation, row["scene_id"], row["attempt"]): row for row in rows if generation}
+        at_work = {row["scene_id"] for row in rows if row["at_work"]}
         for key in keys:
+            attempt = attempts.get(key)
             try:
-                intent = None if key in settled else intents.read_key(key)
+                intent = None if attempt and attempt["has_job"] else intents.read_key(key)
             except SceneFailure as failure:
                 yield Unreadable(key, str(failure), written[key])
                 continue
-            if intent is None or intent.purged or intent.scene_id in at_work:
-                continue
-            if intent.job_id is None and (intent.outcome == "no_job" or key in known):
+            if intent is None or intent.purged or intent.scene_id in at_work or not _is_owed(intent, attempt):
                 continue
             yield Forgotten("forgotten" if intent.scene_id in scenes else "unknown", intent, written[key])
+
+
+def _is_owed(intent: Intent, attempt: Mapping[str, Any] | None) -> bool:
+    """Whether its POST made a job, or may have made one and is not what the attempt, which has no job, knows of."""
+    if intent.job_id is not None or intent.outcome == "no_job" or attempt is None:
+        return intent.outcome != "no_job"
+    # The row may be of an earlier try: of the last one, whoever waited for its answer has done what can be done.
+    return intent.token not in attempt["tokens"] and intent.intended_at != attempt["intended_at"]
 
 
 def recover(connection: psycopg.Connection, intent: Intent) -> None:

@@ -13,6 +13,7 @@ from typing import LiteralString
 from uuid import UUID
 
 import psycopg
+import requests
 
 from generation_history import settings
 from generation_history.errors import HistoryError, NotConfigured
@@ -24,6 +25,7 @@ from scripts.migrate import connect, one_line
 
 OLDER_THAN = timedelta(days=1)
 PREFIX = "generations/"
+TIMEOUT_SECONDS = 10
 
 _ROWS = """
     select v.generation_id::text, s.id::text, u.url
@@ -63,6 +65,8 @@ class Report:
     forgotten: int = 0
     recovered: int = 0
     unknown: int = 0
+    #: One of the objects, whichever; None where there is none.
+    an_object: str | None = None
 
     @property
     def agrees(self) -> bool:
@@ -81,6 +85,7 @@ def reconcile(url: str, store: ObjectStore, *, apply: bool = False, older_than: 
         seen: set[str] = set()
         for key, modified in store.keys(PREFIX):
             seen.add(key)
+            report.an_object = key
             # What is there may be what was paid for, and its row is what is missing.
             if key not in known and _generation_id(key) not in owed and modified < datetime.now(UTC) - older_than:
                 _orphan(connection, store, key, modified, report, apply=apply)
@@ -179,6 +184,15 @@ def _generation_id(key: str) -> UUID | None:
     return as_uuid(key.split("/")[1])
 
 
+def _opens_to_anyone(url: str) -> bool:
+    """Whether a URL without a signature answers with the object."""
+    try:
+        with requests.get(url, stream=True, allow_redirects=False, timeout=TIMEOUT_SECONDS) as answer:
+            return answer.status_code == requests.codes.ok
+    except requests.RequestException:
+        return False
+
+
 def main() -> int:
     """0 when rows and objects agree in the end, 1 when they do not or could not be compared."""
     parser = argparse.ArgumentParser(prog="scripts/reconcile", description=__doc__)
@@ -186,10 +200,16 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         url = settings.migrate_database_url()
-        report = reconcile(url, ObjectStore(settings.spaces()), apply=arguments.apply)
+        store = ObjectStore(settings.spaces())
+        report = reconcile(url, store, apply=arguments.apply)
     except (HistoryError, psycopg.Error) as error:
         print(f"scripts/reconcile: {one_line(error)}", file=sys.stderr)
         return 1
+    if report.an_object and _opens_to_anyone(store.url(report.an_object)):
+        warning = (
+            "DO_SPACES_BUCKET: whoever has an object's URL can read it without a signature; make the bucket private"
+        )
+        print(f"scripts/reconcile: {warning}", file=sys.stderr)
     print(
         f"{report.orphans} orphans ({report.removed} removed), {report.missing} missing, "
         f"{report.uploads} unfinished uploads ({report.aborted} aborted), "

@@ -167,10 +167,11 @@ class AccessSettings:
 def access() -> AccessSettings:
     """How callers are told apart; unset is an error, so nothing opens by accident."""
     value = _required("HISTORY_ACCESS", f"one of {', '.join(get_args(Access))}")
-    ways = set(value.lower().replace(",", " ").split())
-    # Nothing opens by accident: without any way there would be no proof.
-    if not ways or not ways <= set(get_args(Access)) or ("single-owner" in ways and len(ways) > 1):
-        raise NotConfigured(f"HISTORY_ACCESS must be one of {', '.join(get_args(Access))}, or jwt and api-key")
+    ways = set(value.lower().split())
+    if not ways <= set(get_args(Access)) or ("single-owner" in ways and len(ways) > 1):
+        raise NotConfigured(
+            f"HISTORY_ACCESS must be one of {', '.join(get_args(Access))}, or jwt and api-key with a space"
+        )
     return AccessSettings(_jwt() if "jwt" in ways else None, api_keys="api-key" in ways)
 
 

@@ -22,6 +22,10 @@ def number_above(page: Page):
     return page.locator(".told")
 
 
+def count(page: Page) -> int:
+    return int(number_above(page).inner_text().split()[0].replace(",", ""))
+
+
 def search(page: Page, text: str) -> None:
     page.get_by_role("searchbox").fill(text)
 
@@ -30,7 +34,7 @@ def search(page: Page, text: str) -> None:
 def test_a_search_does_not_keep_the_librarys_number(open_page, word, found):
     """The API counts none under a search."""
     page = open_page("/")
-    expect(number_above(page)).to_have_text(re.compile(r"^\d+ generations$"))
+    expect(number_above(page)).to_have_text(re.compile(r"^[\d,]+ generations$"))
     assert number_above(page).inner_text() != "3 generations"
 
     search(page, word if found else f"{word}-nothing")
@@ -41,7 +45,7 @@ def test_a_search_does_not_keep_the_librarys_number(open_page, word, found):
 
 def test_filters_count_and_without_them_it_is_the_librarys_again(open_page, word):
     page = open_page("/")
-    expect(number_above(page)).to_have_text(re.compile(r"^\d+ generations$"))
+    expect(number_above(page)).to_have_text(re.compile(r"^[\d,]+ generations$"))
     everything = number_above(page).inner_text()
     search(page, word)
     expect(number_above(page)).to_have_text("3 generations")
@@ -57,7 +61,7 @@ def test_filters_count_and_without_them_it_is_the_librarys_again(open_page, word
 
 def test_while_a_search_is_on_its_way_no_number_is_shown(open_page, word):
     page = open_page("/")
-    expect(number_above(page)).to_have_text(re.compile(r"^\d+ generations$"))
+    expect(number_above(page)).to_have_text(re.compile(r"^[\d,]+ generations$"))
     held = []
 
     def hold(route):
@@ -75,7 +79,7 @@ def test_while_a_search_is_on_its_way_no_number_is_shown(open_page, word):
 
 def test_a_search_that_fails_has_no_number_until_it_is_there(open_page, word):
     page = open_page("/", failing=True)
-    expect(number_above(page)).to_have_text(re.compile(r"^\d+ generations$"))
+    expect(number_above(page)).to_have_text(re.compile(r"^[\d,]+ generations$"))
     page.route(
         LIST, lambda route: route.fulfill(status=500, json={"success": False, "error": "no", "code": "internal"})
     )
@@ -93,7 +97,7 @@ def test_more_than_a_page_is_so_many_shown_until_all_are_loaded(open_page, stack
     for number in range(53):
         stack.record(f"https://video.example/{many}/{number}.mp4")
     page = open_page("/")
-    expect(number_above(page)).to_have_text(re.compile(r"^\d+ generations$"))
+    expect(number_above(page)).to_have_text(re.compile(r"^[\d,]+ generations$"))
     search(page, many)
     expect(number_above(page)).to_have_text("50 shown")
 
@@ -108,17 +112,17 @@ def test_more_than_a_page_is_so_many_shown_until_all_are_loaded(open_page, stack
 def test_what_is_deleted_does_not_count_until_it_is_restored(open_page, word, path):
     """With the API's number, and without one."""
     page = open_page(path.format(word=word))
-    expect(number_above(page)).to_have_text(re.compile(r"^\d+ generations$"))
-    before = int(number_above(page).inner_text().split()[0])
+    expect(number_above(page)).to_have_text(re.compile(r"^[\d,]+ generations$"))
+    before = count(page)
     for at in (0, 1):
         page.locator("[data-pick]").nth(at).check()
     page.keyboard.press("Delete")
 
     expect(page.locator("#toasts")).to_contain_text("2 generations deleted")
-    expect(number_above(page)).to_have_text(re.compile(rf"^{before - 2} generations?$"))
+    expect(number_above(page)).to_have_text(re.compile(rf"^{before - 2:,} generations?$"))
     page.get_by_role("button", name="Undo").click()
     expect(page.locator("#toasts")).to_contain_text("2 generations restored")
-    expect(number_above(page)).to_have_text(f"{before} generations")
+    expect(number_above(page)).to_have_text(f"{before:,} generations")
 
 
 @pytest.fixture
@@ -131,31 +135,31 @@ def more_than_a_page(stack) -> None:
 @pytest.mark.usefixtures("more_than_a_page")
 def test_a_deletion_counts_at_once_and_not_only_when_the_api_says_so(open_page):
     page = open_page("/", failing=True)
-    expect(number_above(page)).to_have_text(re.compile(r"^\d+ generations$"))
-    before = int(number_above(page).inner_text().split()[0])
+    expect(number_above(page)).to_have_text(re.compile(r"^[\d,]+ generations$"))
+    before = count(page)
     page.route(LIST, lambda route: route.abort())
     page.locator("[data-pick]").first.check()
     page.keyboard.press("Delete")
 
-    expect(number_above(page)).to_have_text(f"{before - 1} generations")
+    expect(number_above(page)).to_have_text(f"{before - 1:,} generations")
     page.get_by_role("button", name="Undo").click()
-    expect(number_above(page)).to_have_text(f"{before} generations")
+    expect(number_above(page)).to_have_text(f"{before:,} generations")
 
 
 @pytest.mark.usefixtures("more_than_a_page")
 def test_what_waits_for_who_has_scrolled_counts_once_it_is_shown(open_page, stack):
     page = open_page("/")
-    expect(number_above(page)).to_have_text(re.compile(r"^\d+ generations$"))
-    before = int(number_above(page).inner_text().split()[0])
+    expect(number_above(page)).to_have_text(re.compile(r"^[\d,]+ generations$"))
+    before = count(page)
     page.evaluate("scrollTo(0, 500)")
     page.wait_for_function("() => scrollY > 400")
     stack.record(f"https://video.example/count-{uuid.uuid4().hex[:8]}/new.mp4")
     pill = page.get_by_role("button", name="1 new generation")
     pill.wait_for(timeout=15_000)
 
-    assert number_above(page).inner_text() == f"{before} generations"
+    assert number_above(page).inner_text() == f"{before:,} generations"
     pill.click()
-    expect(number_above(page)).to_have_text(f"{before + 1} generations")
+    expect(number_above(page)).to_have_text(f"{before + 1:,} generations")
 
 
 def test_when_all_that_was_found_is_deleted_it_says_that_nothing_matches(open_page, word):
@@ -171,14 +175,14 @@ def test_when_all_that_was_found_is_deleted_it_says_that_nothing_matches(open_pa
 def test_what_is_deleted_on_its_own_page_is_not_in_the_library_one_comes_back_to(open_page, word, stack):
     page = open_page("/")
     expect(page.locator("article h3", has_text="2.mp4").first).to_be_visible()
-    before = int(number_above(page).inner_text().split()[0])
+    before = count(page)
     shown = page.locator("article").first.get_attribute("data-id")
     page.locator("article h3 a").first.click()
     page.get_by_role("button", name="Delete").click()
 
     expect(page.locator("#library")).to_be_visible()
     expect(page.locator(f'article[data-id="{shown}"]')).to_have_count(0)
-    expect(number_above(page)).to_have_text(f"{before - 1} generations")
+    expect(number_above(page)).to_have_text(f"{before - 1:,} generations")
 
 
 def test_an_undo_after_another_search_began_leaves_that_one_as_it_is(open_page, word):

@@ -409,6 +409,52 @@ def test_a_post_without_an_answer_of_a_scene_that_the_database_takes_for_over_is
     assert len(provider.posts) == 2
 
 
+def test_a_post_without_an_answer_is_looked_for_also_where_the_database_knows_of_an_earlier_try(
+    scenes, provider, backup, manager, db, store
+):
+    """Its generation is deleted before anybody looks: without it the scene would be over for good."""
+    scene_id = scenes.add()
+    provider.before_submit = fail_with(NotSent("busy"))
+    scenes.step()
+    restore = backup()
+    provider.before_submit, provider.after_submit = lambda _: None, fail_with(OutcomeUnknown("no answer"))
+    scenes.step()
+    restore()
+    generation_id = scenes.read(scene_id)["generation_id"]
+    manager.delete_generation(generation_id)
+    assert db.rows("select error_code from scenes") == [("cancelled",)]
+
+    assert reconcile(db.migrate, store, apply=True).recovered == 1
+    scenes.step(3)
+    manager.restore_generation(generation_id)
+
+    assert scenes.ended(scene_id) == ("completed", None)
+    assert reconcile(db.migrate, store).forgotten == 0
+
+
+@pytest.mark.parametrize("taken_back", [True, False])
+def test_a_post_that_made_no_job_is_nothing_to_look_for(
+    scenes, provider, unreliable, manager, db, store, *, taken_back: bool
+):
+    """Also where the bucket could not be told so: the database was."""
+    scene_id = scenes.add()
+    unreliable.failing = [] if taken_back else ["no_job"]
+    provider.before_submit = fail_with(NotSent("busy"))
+    scenes.step(intents=unreliable)
+    manager.delete_generation(scenes.read(scene_id)["generation_id"])
+
+    assert reconcile(db.migrate, store).forgotten == 0
+
+
+def test_a_post_that_was_given_up_is_nothing_to_look_for_again(scenes, provider, db, store):
+    scene_id = scenes.add()
+    provider.before_submit = fail_with(OutcomeUnknown("no answer"))
+    scenes.step(3, find_seconds=0)
+    assert scenes.ended(scene_id) == ("failed", "submit_unknown")
+
+    assert reconcile(db.migrate, store).forgotten == 0
+
+
 def test_a_post_without_an_answer_whose_scene_has_no_row_is_told(scenes, provider, backup, db, store, capsys):
     restore = backup()
     provider.after_submit = fail_with(OutcomeUnknown("no answer"))
@@ -456,14 +502,15 @@ def test_what_was_purged_is_neither_posted_again_nor_told(
     generation_id = scenes.read(scene_id)["generation_id"]
     restore = backup()
     scenes.step(2)
+    ((key, _),) = intents.list_keys(uuid.UUID(generation_id))
+    intents.write(replace(intents.read_key(key), reason="what a provider says may quote a prompt"))
     manager.delete_generation(generation_id, purge=True)
     purge = Purge(worker_db, store, fenced_seconds=0)
     purge.run(seconds=60)
     db.rows("update generations set purging_since = now() - interval '1 hour'")
     purge.run(seconds=60)
     assert db.rows("select 1 from generations") == []
-    (purged,) = [intents.read_key(key) for key, _ in intents.list_keys(uuid.UUID(generation_id))]
-    assert (purged.purged, purged.reason) == (True, None)
+    assert (intents.read_key(key).purged, intents.read_key(key).reason) == (True, None)
     reconcile(db.migrate, store, older_than=timedelta())
     assert generation_id not in capsys.readouterr().out
 

@@ -15,6 +15,7 @@ from generation_history.archives import Archives
 from generation_history.object_store import ObjectStore, scene_key, thumbnail_key
 from scripts import reconcile as command
 from scripts.reconcile import Report, reconcile
+from tests.contract.scripted_server import answer
 
 ROOT = Path(__file__).resolve().parents[2]
 OLD = timedelta(days=2)
@@ -428,6 +429,20 @@ def test_the_command_ends_well_where_rows_and_objects_agree(main, stored, capsys
 
     assert main() == 0
     assert capsys.readouterr().out == f"0 orphans (0 removed), 0 missing, {NOTHING_OWED}"
+
+
+@pytest.mark.parametrize(("status", "warned"), [(200, True), (403, False), (404, False), (302, False)])
+def test_the_command_warns_of_a_bucket_that_anyone_can_read(
+    main, stored, scripted, monkeypatch, capsys, status: int, *, warned: bool
+):
+    """Objects are put without an ACL: each is as private as its bucket."""
+    stored()
+    scripted.script(answer(status, b"bytes"))
+    monkeypatch.setattr(ObjectStore, "url", lambda _, key: f"{scripted.base_url}/{key}")
+
+    assert main() == 0
+    assert ("DO_SPACES_BUCKET" in capsys.readouterr().err) is warned
+    assert "authorization" not in scripted.requests[0].headers
 
 
 def test_the_command_says_so_where_they_do_not(main, stored, put, store, old, capsys):

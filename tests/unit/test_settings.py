@@ -25,9 +25,9 @@ def configured(monkeypatch: pytest.MonkeyPatch) -> Setter:
 
 @pytest.mark.parametrize(
     "value",
-    ["jwt api-key", "JWT API-KEY", "jwt,api-key", "Jwt, Api-Key", "api-key jwt", "jwt jwt,api-key", "jwt\napi-key"],
+    ["jwt api-key", "JWT API-KEY", "Jwt  Api-Key", "api-key jwt", "jwt jwt api-key", "jwt\napi-key"],
 )
-def test_ways_of_access_are_known_in_any_case_and_by_commas(configured: Setter, value: str):
+def test_ways_of_access_are_known_in_any_case(configured: Setter, value: str):
     configured(JWT | {"HISTORY_ACCESS": value})
 
     access = settings.access()
@@ -38,7 +38,19 @@ def test_ways_of_access_are_known_in_any_case_and_by_commas(configured: Setter, 
 
 
 @pytest.mark.parametrize(
-    "value", [",", " , ,", "jwt;api-key", "api_key", "single_owner", "single-owner,jwt", "true", "jwt="]
+    "value",
+    [
+        ",",
+        " , ,",
+        "jwt,api-key",
+        "jwt, api-key",
+        "jwt;api-key",
+        "api_key",
+        "single_owner",
+        "single-owner,jwt",
+        "true",
+        "jwt=",
+    ],
 )
 def test_what_is_no_way_of_access_opens_nothing(configured: Setter, value: str):
     configured(JWT | {"HISTORY_ACCESS": value})
