@@ -7,7 +7,7 @@ looked at again the moment before it is removed. A row without its object is tol
 import argparse
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import LiteralString
 from uuid import UUID
@@ -66,7 +66,7 @@ class Report:
     recovered: int = 0
     unknown: int = 0
     #: One of the objects, whichever; None where there is none.
-    an_object: str | None = None
+    an_object: str | None = field(default=None, compare=False)
 
     @property
     def agrees(self) -> bool:

@@ -182,9 +182,8 @@ class ObjectStore:
         whole = all(found.keys() >= {"Key", "Size", "LastModified"} for found in objects)
         if not whole or "IsTruncated" not in page or page.get("KeyCount", 0) > len(objects):
             raise self._failure("broke off a list of objects")
-        if unquote(page.get("Prefix", prefix)) != unquote(prefix) or not all(
-            found["Key"].startswith(prefix) for found in objects
-        ):
+        ours = all(found["Key"].startswith(prefix) for found in objects)
+        if not ours or unquote(page.get("Prefix", prefix)) != unquote(prefix):
             raise self._failure(f"listed other objects than those under {prefix}")
         return page
 

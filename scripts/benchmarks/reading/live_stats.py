@@ -28,8 +28,8 @@ _SCENES: LiteralString = """
     select (g.created_at at time zone 'UTC')::date as day, variant_type,
         count(*) filter (where s.status = 'completed') as videos,
         count(*) filter (where s.status = 'failed' and s.error_code is distinct from 'cancelled') as scenes_failed,
-        coalesce(sum(file_size) filter (where s.status = 'completed'), 0) as bytes,
-        coalesce(sum(duration) filter (where s.status = 'completed'), 0) as seconds,
+        coalesce(sum(s.file_size) filter (where s.status = 'completed'), 0) as bytes,
+        coalesce(sum(s.duration) filter (where s.status = 'completed'), 0) as seconds,
         coalesce(sum(a.cost), 0) as rendered_cost,
         count(*) filter (where a.cost is null and (a.id is not null or s.status = 'completed')) as cost_unknown
     from generations g join variants v on v.generation_id = g.id join scenes s on s.variant_id = v.id
