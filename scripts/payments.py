@@ -17,6 +17,7 @@ import psycopg
 import requests
 from psycopg.rows import dict_row
 
+from generation_history.intents import Intent
 from generation_history.object_store import ObjectStore
 from scripts.bucket_intents import BucketIntents, read_intents
 
@@ -119,9 +120,25 @@ def read_payments(admin_url: str, store: ObjectStore, provider_url: str) -> Paym
     jobs, posts = _told(provider_url, "jobs"), _told(provider_url, "arrivals")
     prompts = {row["prompt"] for row in (*attempts, *posts)}
     intents = read_intents(store, prompts)
-    known = {(attempt["scene_id"], attempt["attempt"]) for attempt in attempts}
+    known = {_place(attempt) for attempt in attempts}
     forgotten = [_forgotten(intents, place) for place in intents.by_attempt if place not in known]
+    attempts = [_posted(attempt, intents.by_attempt.get(_place(attempt))) for attempt in attempts]
     return Payments([*attempts, *forgotten], posts, {job["id"]: job for job in jobs}, intents)
+
+
+def _place(attempt: Row) -> tuple[str, int]:
+    return attempt["scene_id"], attempt["attempt"]
+
+
+def _posted(attempt: Row, intent: Intent | None) -> Row:
+    """The attempt with the time of its POST.
+
+    Where the database forgot that, who came to the scene next intended it anew before the bucket was asked, and the job
+    may have been recorded then.
+    """
+    if intent is None or attempt["intended_at"] is None:
+        return attempt
+    return {**attempt, "intended_at": min(attempt["intended_at"], intent.intended_at)}
 
 
 def _forgotten(intents: BucketIntents, place: tuple[str, int]) -> Row:

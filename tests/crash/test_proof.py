@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -77,7 +77,10 @@ def post_again_in_vain(place: Place, other: Path) -> None:
 
 
 def post_what_nobody_asked_for(place: Place, other: Path) -> None:
-    place.rows("update attempts set intended_at = now() + interval '1 day'")
+    """Neither the database nor the bucket knows of an intent before it."""
+    at = datetime.now(UTC) + timedelta(days=1)
+    place.rows("update attempts set intended_at = %s", at)
+    change_intent(place, intended_at=at)
     pay_again(place, other)
 
 
@@ -272,6 +275,13 @@ def test_what_the_database_has_forgotten_is_told_by_the_bucket(done: Place, *, i
     proof = done.proof()
 
     assert (proof.scenes, proof.attempts, proof.posts, proof.forgotten_attempts) == (0, 1, 1, 1)
+
+
+def test_a_post_that_was_intended_anew_after_the_database_forgot_it_is_no_other_post(done: Place):
+    """Whoever came next intended it before the bucket was asked, and then the answer to the first one came."""
+    done.rows("update attempts set intended_at = now() + interval '1 second'")
+
+    assert done.proof().posts == 1
 
 
 def test_what_was_purged_is_nobodys_to_tell(done: Place):
