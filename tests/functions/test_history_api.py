@@ -77,7 +77,7 @@ def test_every_operation_is_answered_as_the_function_answers_it(client: FlaskCli
         "variant_id": made["variants"][0]["id"],
         "scene_id": made["variants"][0]["scenes"][0]["id"],
     }
-    kind = {"kind": "original_analysis"}
+    kind = {"kind": "original_analysis", "attempt": "1"}
     for path, method, operation in operations():
         if not path.startswith("/history/"):
             continue

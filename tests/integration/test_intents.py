@@ -441,6 +441,8 @@ def test_a_post_that_made_no_job_is_nothing_to_look_for(
     unreliable.failing = [] if taken_back else ["no_job"]
     provider.before_submit = fail_with(NotSent("busy"))
     scenes.step(intents=unreliable)
+    unreliable.failing.append("posted")
+    scenes.step(intents=unreliable)
     manager.delete_generation(scenes.read(scene_id)["generation_id"])
 
     assert reconcile(db.migrate, store).forgotten == 0
