@@ -29,6 +29,10 @@ class _OneWrite(Pipeline):
                 self.command_queue.popleft()()
             yield from super()._communicate_gen()
 
+    def _fetch_gen(self, *, flush: bool) -> Generator[Any, Any, None]:
+        # The Sync has asked for all answers; psycopg would ask once more, in a write of its own.
+        return super()._fetch_gen(flush=flush and bool(self.command_queue))
+
 
 class Connection(psycopg.Connection[Row]):
     """psycopg's, and nothing is waited for longer than CALL_SECONDS."""

@@ -21,7 +21,7 @@ from tests.functions.contract import operations
 pytestmark = pytest.mark.usefixtures("db", "open_to_one")
 
 FUNCTIONS = Path(__file__).resolve().parents[2] / "functions"
-IDS = ("generation_id", "variant_id", "scene_id", "kind")
+IDS = ("generation_id", "variant_id", "scene_id", "attempt", "kind")
 MODULES = sorted(
     ".".join(path.relative_to(FUNCTIONS).with_suffix("").parts)
     for path in FUNCTIONS.glob("*/*/*.py")
@@ -204,7 +204,7 @@ def test_every_operation_is_some_modules_and_answers_the_same_everywhere(
         answer = everywhere(
             module,
             method.upper(),
-            path.format(**given, kind="original_analysis"),
+            path.format(**given, kind="original_analysis", attempt="1"),
             body=body,
             headers=JSON if body else {},
         )
