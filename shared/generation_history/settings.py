@@ -344,12 +344,13 @@ class WakeSettings:
 def wake() -> WakeSettings:
     """How the poller is woken; without any setting its schedule is enough."""
     url, name = _optional("POLLER_WAKE_URL"), _optional("POLLER_WAKE_LAMBDA")
+    url = _url("POLLER_WAKE_URL", url) if url else None
     key = _required("POLLER_WAKE_KEY", "the access key to POLLER_WAKE_URL") if url else ""
     if url and not re.fullmatch("[!-9;-~]+:[!-~]+", key):
         raise NotConfigured("POLLER_WAKE_KEY must be an id and a secret with a colon between them, as doctl prints it")
     if name and not re.fullmatch(r"[\w:$-]+", name, re.ASCII):
         raise NotConfigured("POLLER_WAKE_LAMBDA must be the name of a function of AWS Lambda, or its ARN")
-    return WakeSettings(url=_url("POLLER_WAKE_URL", url) if url else None, key=key, lambda_name=name)
+    return WakeSettings(url=url, key=key, lambda_name=name)
 
 
 @dataclass(frozen=True)
