@@ -7,6 +7,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Final
 from uuid import UUID
 
@@ -103,7 +104,7 @@ class Worker:
         self._lease_seconds = lease_seconds
         self._find_seconds = find_seconds
         self._limits = limits
-        self._posts = Posts(queue, intents or Intents(videos.store), seconds_left=self._seconds_left)
+        self._intents = intents
         self._held_until = 0.0
         self._deadline = 0.0
         self._states: dict[tuple[str, bool], ProviderState] = {}
@@ -172,6 +173,11 @@ class Worker:
             self._queue.extend(list(self._running.values()))
         except HistoryError:
             logger.exception("the leases of %d jobs could not be extended", len(self._running))
+
+    @cached_property
+    def _posts(self) -> Posts:
+        # Late: without a POST nothing is asked of the bucket's settings.
+        return Posts(self._queue, self._intents or Intents(self._videos.store), seconds_left=self._seconds_left)
 
     def _seconds_left(self) -> float:
         return max(0.0, self._deadline - time.monotonic())
