@@ -51,8 +51,8 @@ def test_what_is_no_json_is_refused_whatever_its_case(call, kind: str, db):
     [
         ('{"source_video_url": "x", "variant_types": ["soft"], "source_video_url": "y"}', "'source_video_url' twice"),
         ('{"source_video_url": "x", "prompts": {"soft": ["a"], "soft": ["b"]}}', "'soft' twice"),
-        ('{"source_video_url": "x", "variant_types": ["soft"], "cost_estimate": NaN}', "NaN is no number"),
-        ('{"source_video_url": "x", "variant_types": ["soft"], "cost_estimate": -Infinity}', "-Infinity is no number"),
+        ('{"source_video_url": "x", "variant_types": ["soft"], "cost_estimate": NaN}', "cost_estimate: "),
+        ('{"source_video_url": "x", "variant_types": ["soft"], "cost_estimate": -Infinity}', "cost_estimate: "),
         ('{"source_video_url": "x", "variant_types": ["soft"], "cost_estimate": 1e400}', "cost_estimate: "),
         ('{"source_video_url": "x", "variant_types": ["soft"], "cost_estimate": true}', "cost_estimate: "),
         ('{"source_video_url": "x", "variant_types": ["soft"], "cost_estimate": "1"}', "cost_estimate: "),

@@ -13,7 +13,7 @@ from generation_history.archives import Archives
 from generation_history.generation_manager import GenerationManager
 from generation_history.history_api import register_history_api
 from scripts.api_key import create
-from tests.functions.test_ownership import BODIES, ROUTES, Asked, Route
+from tests.functions.test_ownership import BODIES, NAMES, ROUTES, Asked, Route
 
 #: What is recorded of a generation and no writer needs to be told.
 RECORDED = ("soft scene 1", "a cat", "video_old", "scene_1", "https://", "http://", "sora_prompt", "actual_cost")
@@ -59,6 +59,8 @@ def is_told_no_more(body: dict[str, Any]) -> bool:
 @pytest.mark.parametrize("route", WRITES, ids=" ".join)
 def test_a_write_tells_no_more_than_ids_and_statuses(call, record, write_only, route: Route, db):
     asked = Asked(call, record)
+    if route[2].endswith("/use"):
+        [[asked.record["scene_id"]]] = db.rows("select scene_id::text from attempts where sora_video_id is not null")
     if route[2].endswith("/restore"):
         call("generations", f"/{record['generation_id']}", method="DELETE", headers=write_only)
     if route[2].endswith("/download"):
@@ -100,7 +102,7 @@ def test_a_flask_server_tells_no_more_either(record, write_only):
     app = Flask("ad_cloner")
     register_history_api(app)
     for _, method, path in WRITES:
-        asked = re.sub(r"<(\w+)>", lambda match: record[match[1]], path)
+        asked = re.sub(r"<(\w+)>", lambda match: (record | NAMES)[match[1]], path)
         body = BODIES.get((method, path), "")
         sent = {"json": body} if isinstance(body, dict) else {}
         if path != "/clone":
