@@ -178,7 +178,9 @@ class SoraProvider:
         if job is None and response.ok:
             unnamed = answers.unnamed_job(answer, job_id, key=self._key, now=datetime.now(UTC))
             if unnamed is not None:
-                raise UnnamedAnswer(f"{self._host()} answered with no job of that id: it does not say which job it is of", unnamed)
+                raise UnnamedAnswer(
+                    f"{self._host()} answered with no job of that id: it does not say which job it is of", unnamed
+                )
         if job is None:
             # What it is of may be another owner's: nothing of it is repeated.
             raise ProviderUnavailable(f"{self._host()} answered with no job, or with another one than was asked for")
