@@ -8,16 +8,15 @@ import http.client
 import socket
 import ssl
 import time
-from collections.abc import Callable, Collection, Generator, Mapping
-from concurrent.futures import Future
+from collections.abc import Collection, Generator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar, copy_context
+from contextvars import ContextVar
 from dataclasses import dataclass
 from ipaddress import ip_address
-from threading import Thread
 from typing import Any, Final, TypeVar
 
 from generation_history.addresses import may_be_reached
+from generation_history.time_limit import within
 from generation_history.urls import as_address, parse_url
 
 T = TypeVar("T")
@@ -70,24 +69,6 @@ def seconds_left() -> float:
 def is_out_of_time() -> bool:
     """Whether the bounds have come to their end."""
     return time.monotonic() >= _bounds.get().ends_at
-
-
-def within(seconds: float, call: Callable[[], T]) -> T:
-    """What the call returns or raises; TimeoutError once it takes longer than that, while it runs on by itself.
-
-    In a thread, because no limit of time holds for looking a name up, nor for boto3's whole call. Whatever has a socket
-    of ours is bounded instead, and then nothing runs on.
-    """
-    outcome: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            outcome.set_result(call())
-        except Exception as error:  # noqa: BLE001 - raised where it is waited for
-            outcome.set_exception(error)
-
-    Thread(target=copy_context().run, args=(run,), daemon=True).start()
-    return outcome.result(seconds)
 
 
 # ---------------------------------------------------------------- sockets

@@ -1,32 +1,28 @@
 """within: a call that is over after so long, whatever another server does."""
 
-import threading
 from collections.abc import Callable
+from concurrent.futures import Future
+from contextvars import copy_context
+from threading import Thread
 from typing import TypeVar
 
-_Result = TypeVar("_Result")
+T = TypeVar("T")
 
 
-def within(seconds: float, call: Callable[[], _Result]) -> _Result:
-    """What the call returns or raises; TimeoutError where it takes longer, and it may go on unseen then.
+def within(seconds: float, call: Callable[[], T]) -> T:
+    """What the call returns or raises; TimeoutError once it takes longer than that, while it runs on by itself.
 
-    A server that sends a byte now and then keeps to every limit on a single read.
+    In a thread, because no limit of time holds for looking a name up, nor for boto3's whole call. Whatever has a socket
+    of ours is bounded instead (http_client.bounded), and then nothing runs on.
     """
-    returned: list[_Result] = []
-    raised: list[BaseException] = []
+    outcome: Future[T] = Future()
 
     def run() -> None:
         try:
-            returned.append(call())
-        except BaseException as error:  # noqa: BLE001 - raised below
-            raised.append(error)
+            outcome.set_result(call())
+        except Exception as error:  # noqa: BLE001 - raised where it is waited for
+            outcome.set_exception(error)
 
     # A daemon, so that it keeps no process alive.
-    thread = threading.Thread(target=run, name="within", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if raised:
-        raise raised[0]
-    if not returned:
-        raise TimeoutError
-    return returned[0]
+    Thread(target=copy_context().run, args=(run,), daemon=True).start()
+    return outcome.result(seconds)

@@ -9,6 +9,7 @@ from typing import Any, cast
 from generation_history import http_client, settings
 from generation_history.errors import NotConfigured
 from generation_history.settings import WakeSettings
+from generation_history.time_limit import within
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +26,7 @@ def wake_poller() -> None:
         return
     if configured.url or configured.lambda_name:
         with suppress(TimeoutError):
-            http_client.within(TIMEOUT_SECONDS, partial(_call, configured))
+            within(TIMEOUT_SECONDS, partial(_call, configured))
 
 
 def _call(configured: WakeSettings) -> None:
