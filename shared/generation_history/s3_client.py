@@ -132,15 +132,25 @@ def _checked(endpoint: str) -> Callable[..., None]:
         """OtherAnswer for a success that no store answers this operation with."""
         if response_dict["status_code"] >= 300:  # noqa: PLR2004
             return
-        name, kind = operation_model.name, response_dict["headers"].get("Content-Type", "")
+        name, body = operation_model.name, response_dict["body"]
+        try:
+            check_body(name, body, response_dict["headers"])
+        except OtherAnswer:
+            # An object's bytes, which nobody will read now.
+            if name == "GetObject":
+                body.close()
+            raise
+
+    def check_body(name: str, body: Any, headers: Any) -> None:
         said = f"DO_SPACES_ENDPOINT: {endpoint} answered {name} as no object store does"
         # Some say so of no body at all. What must be a document is told by its root.
-        may_be_page = name not in _ROOTS and (name == "GetObject" or response_dict["body"].strip())
-        if may_be_page and kind.partition(";")[0].strip().lower() == "text/html":
+        may_be_page = name not in _ROOTS and (name == "GetObject" or body.strip())
+        kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if may_be_page and kind == "text/html":
             raise OtherAnswer(f"{said}: with a page")
-        if name == "GetObject" and not response_dict["headers"].get("ETag"):
+        if name == "GetObject" and not headers.get("ETag"):
             raise OtherAnswer(f"{said}: without an ETag")
-        if name in _ROOTS and (root := _root(response_dict["body"])) != _ROOTS[name]:
+        if name in _ROOTS and (root := _root(body)) != _ROOTS[name]:
             raise OtherAnswer(f"{said}: without {_ROOTS[name]}", of_a_store=root is not None)
 
     return check

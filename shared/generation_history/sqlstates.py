@@ -68,6 +68,7 @@ _TREATMENTS: Final[dict[str, Treatment]] = {
     # The server's configuration cannot be read.
     "F0": _ELSEWHERE,
 }
+_VALUES: Final = (psycopg.DataError, psycopg.ProgrammingError, psycopg.NotSupportedError)
 _ENDS_THE_SESSION: Final = frozenset({"FATAL", "PANIC"})
 
 
@@ -77,8 +78,9 @@ def treatment(error: BaseException) -> Treatment:
         return _FINAL
     state = error.sqlstate
     if state is None:
-        # The driver's own: a connection that broke or could not be made, or a value that cannot be sent.
-        return _ELSEWHERE if isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)) else _FINAL
+        # The driver's own: a value that cannot be sent, or else a connection that broke or could not be made. One that
+        # breaks while its answers are read is a plain DatabaseError to psycopg.
+        return _FINAL if isinstance(error, _VALUES) else _ELSEWHERE
     known = _TREATMENTS.get(state) or _TREATMENTS.get(state[:2])
     if known is None and error.diag.severity_nonlocalized in _ENDS_THE_SESSION:
         # Some poolers and proxies say everything as XX000: what it ended is the connection.

@@ -206,9 +206,12 @@ def test_a_provider_that_fails_for_a_while_costs_no_job_it_accepted(place: Place
 
 
 def test_a_video_that_expires_before_it_can_be_fetched_fails_as_expired(place: Place):
+    """Of an outage that lasts until the provider has no more of it; its own no ends the job, not the time."""
     place.faults(content={"status": 500})
     place.record("[expire=1]")
     place.start_worker()
+    eventually(lambda: place.rows("select 1 from jobs where expires_at < now() and failures > 0"))
+    place.faults()
     place.wait_until_done()
 
     proof = place.proof()
@@ -253,7 +256,6 @@ DAY = 86_400
 @pytest.mark.parametrize("off", [DAY, -DAY])
 def test_a_worker_whose_clock_is_a_day_off_decides_nothing_by_it(place: Place, clock: Path, off: int):
     """The store refuses what it signs; so everything waits, by the clock of the database, until its own is right."""
-    clock.write_text(str(off))
     place.faults(content={"kind": "slow", "bytes_per_second": 8_000})
     place.record("one", "two", "three")
     place.start_worker(clock=clock)
@@ -261,24 +263,51 @@ def test_a_worker_whose_clock_is_a_day_off_decides_nothing_by_it(place: Place, c
         "select extract(epoch from run_at - now())::float from jobs where step = 'store' and lease_token is not null"
     )
     assert all(-10 < left <= LEASE_SECONDS for (left,) in eventually(lambda: place.rows(leased)))
+    eventually(lambda: place.rows("select count(*) from attempts where sora_video_id is not null") == [(3,)])
+    clock.write_text(str(off))
     place.faults()
-
-    def is_all_refused() -> bool:
-        place.come_due()
-        refused = "select count(*) from jobs where step = 'store' and last_error like %s"
-        return place.rows(refused, "%RequestTimeTooSkewed%") == [(3,)]
-
-    eventually(is_all_refused)
+    refused(place, "store", 3)
     assert place.rows("select distinct status from scenes") == [("processing",)]
-    assert not place.rows("""
-        select run_at, deadline from jobs where abs(extract(epoch from run_at - now())) > 600
-            or abs(extract(epoch from deadline - now()) - 86400) > 600
-    """)
+    assert_no_time_is_odd(place)
     clock.write_text("0")
     place.wait_until_done()
 
     proof = place.proof()
     assert (proof.completed, proof.provider_jobs) == (3, 3)
+
+
+@pytest.mark.parametrize("off", [DAY, -DAY])
+def test_a_worker_whose_clock_is_a_day_off_posts_nothing(place: Place, clock: Path, off: int):
+    """It could not say in the bucket that it does."""
+    clock.write_text(str(off))
+    place.record("one", "two", "three")
+    place.start_worker(clock=clock)
+    refused(place, "submit", 3)
+    assert_no_time_is_odd(place)
+    clock.write_text("0")
+    place.wait_until_done()
+
+    proof = place.proof()
+    assert (proof.completed, proof.provider_jobs, proof.posts) == (3, 3, 3)
+
+
+def refused(place: Place, step: str, jobs: int) -> None:
+    """Wait until the store has refused, in this step of so many jobs, what the worker signed."""
+
+    def is_refused() -> bool:
+        place.come_due()
+        count = "select count(*) from jobs where step = %s and last_error like %s"
+        return place.rows(count, step, "%RequestTimeTooSkewed%") == [(jobs,)]
+
+    eventually(is_refused)
+
+
+def assert_no_time_is_odd(place: Place) -> None:
+    """What is due and when work must be done go by the database's clock."""
+    assert not place.rows("""
+        select run_at, deadline from jobs where abs(extract(epoch from run_at - now())) > 600
+            or abs(extract(epoch from deadline - now()) - 86400) > 600
+    """)
 
 
 @pytest.mark.parametrize("off", [600, -600])

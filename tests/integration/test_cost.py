@@ -193,12 +193,11 @@ def test_what_was_rendered_and_could_not_be_fetched_is_paid_for(scenes, scripted
     assert costs(scene_id) == COST
 
 
-def test_a_second_attempt_adds_up(scenes, manager, scripted, film, price, costs, db):
+def test_a_second_attempt_adds_up(scenes, manager, scripted, film, price, costs):
     price()
     scene_id = scenes.accepted()
-    scripted.script(hang_up)
-    scenes.step()
-    db.rows("update scenes set expires_at = now() - interval '1 second'")
+    scripted.script(answer(404, {"error": {"message": "The video is no longer available"}}))
+    scenes.pass_deadline()
     scenes.step()
     assert scenes.ended(scene_id) == ("failed", "expired")
     assert costs(scene_id) == COST
