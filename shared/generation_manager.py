@@ -1,3 +1,3 @@
-"""The old name of generation_history.generation_manager, for callers that import it so."""
+"""The old name of generation_history.record.generation_manager, for callers that import it so."""
 
-from generation_history.generation_manager import GenerationManager as GenerationManager
+from generation_history.record.generation_manager import GenerationManager as GenerationManager

@@ -1,3 +1,3 @@
-"""The old name of generation_history.video_storage_manager, for callers that import it so."""
+"""The old name of generation_history.media.video_storage_manager, for callers that import it so."""
 
-from generation_history.video_storage_manager import VideoStorageManager as VideoStorageManager
+from generation_history.media.video_storage_manager import VideoStorageManager as VideoStorageManager

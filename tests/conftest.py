@@ -9,21 +9,23 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from generation_history import database
-from generation_history.database import Database
-from generation_history.generation_manager import GenerationManager
+from generation_history.db import database
+from generation_history.db.database import Database
+from generation_history.media.video_storage_manager import VideoStorageManager
 from generation_history.models import Generation
-from generation_history.object_store import ObjectStore
+from generation_history.record.generation_manager import GenerationManager
 from generation_history.settings import SpacesSettings
-from generation_history.video_storage_manager import VideoStorageManager
-from generation_history.worker import Worker, from_settings
-from scripts.create_logins import create_logins
+from generation_history.storage.object_store import ObjectStore
+from generation_history.work.worker import Worker, from_settings
 from scripts.local.postgres import Postgres
 from scripts.local.seaweedfs import SeaweedFS
 from scripts.local.simulator.jobs import Timing
 from scripts.local.simulator.server import simulator
-from scripts.migrate import migrate
-from tests.contract.scripted_server import ScriptedServer
+from scripts.operate.create_logins import create_logins
+from scripts.operate.migrate import migrate
+from tests.support.scripted_server import ScriptedServer
+
+pytest_plugins = ["tests.fixtures.calls", "tests.fixtures.scenes"]
 
 PASSWORDS = {login: f"{login}-password" for login in ("history_migrate", "history_api", "history_worker")}
 PROVIDER_KEY = "test-provider-key"

@@ -17,12 +17,12 @@ from uuid import uuid4
 
 import psycopg
 
-from generation_history.generation_manager import GenerationManager
-from scripts.build import build
-from scripts.cold_start import LOAD
-from scripts.create_logins import LOGINS, create_logins
+from generation_history.record.generation_manager import GenerationManager
 from scripts.local.postgres import Postgres
-from scripts.migrate import migrate
+from scripts.operate.create_logins import LOGINS, create_logins
+from scripts.operate.migrate import migrate
+from scripts.release.build import build
+from scripts.release.cold_start import LOAD
 
 RUNS = 15
 LIMIT = 2.6

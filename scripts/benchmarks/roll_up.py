@@ -10,8 +10,8 @@ from typing import Final, LiteralString
 
 import psycopg
 
-from generation_history.database import Database
-from generation_history.generation_manager import GenerationManager
+from generation_history.db.database import Database
+from generation_history.record.generation_manager import GenerationManager
 from scripts.benchmarks.scratch import scratch
 
 GENERATIONS = 60

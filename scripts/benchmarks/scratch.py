@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.create_logins import LOGINS, create_logins
 from scripts.local.postgres import Postgres
-from scripts.migrate import migrate
+from scripts.operate.create_logins import LOGINS, create_logins
+from scripts.operate.migrate import migrate
 
 PASSWORD = "bench"  # noqa: S105
 

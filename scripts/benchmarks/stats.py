@@ -10,10 +10,10 @@ from typing import Any, Final, LiteralString
 import psycopg
 from psycopg import sql
 
-from generation_history.database import Database
-from generation_history.generation_manager import GenerationManager
+from generation_history.db.database import Database
 from generation_history.models import VARIANT_TYPES
-from generation_history.work_queue import WorkQueue
+from generation_history.record.generation_manager import GenerationManager
+from generation_history.work.job_queue import WorkQueue
 from scripts.benchmarks.roll_up import RECOUNT, complete
 from scripts.benchmarks.scratch import Scratch, scratch
 

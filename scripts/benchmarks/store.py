@@ -26,20 +26,22 @@ import psycopg
 import requests
 from boto3.session import Session
 
-from generation_history import database, ffmpeg, settings
-from generation_history.archives import Archives
-from generation_history.generation_manager import GenerationManager
-from generation_history.object_store import ObjectStore, scene_key
+from generation_history import settings
+from generation_history.archives.archives import Archives
+from generation_history.db import database
+from generation_history.media import ffmpeg
 from generation_history.providers import VideoRequest
 from generation_history.providers.sora import SoraProvider
-from generation_history.work_queue import WorkQueue
-from generation_history.worker import from_settings
-from scripts.create_logins import LOGINS, create_logins
+from generation_history.record.generation_manager import GenerationManager
+from generation_history.storage.object_store import ObjectStore, scene_key
+from generation_history.work.job_queue import WorkQueue
+from generation_history.work.worker import from_settings
 from scripts.local import ports, process
 from scripts.local.host.project import ROOT
 from scripts.local.postgres import Postgres
 from scripts.local.seaweedfs import SeaweedFS
-from scripts.migrate import migrate
+from scripts.operate.create_logins import LOGINS, create_logins
+from scripts.operate.migrate import migrate
 
 SCENES = 16
 MEGABYTES = 10
@@ -193,7 +195,9 @@ def _peak_megabytes(stage: Stage, *, archive: bool) -> float:
     _finished_jobs(stage)
     if archive:
         _ask_for_archive(stage)
-    program = "from generation_history.poller import from_settings; p = from_settings(); p.run(seconds=600); p.close()"
+    program = (
+        "from generation_history.work.poller import from_settings; p = from_settings(); p.run(seconds=600); p.close()"
+    )
     child = subprocess.Popen([sys.executable, "-c", program], env=os.environ | {"WORKER_CONCURRENCY": str(AT_ONCE)})
     peak = 0
     while child.poll() is None:

@@ -12,11 +12,12 @@ from typing import Any, cast
 
 import requests
 
-from generation_history import ffmpeg, settings
-from generation_history.generation_manager import GenerationManager
+from generation_history import settings
+from generation_history.media import ffmpeg
 from generation_history.pipeline_integrator import PipelineIntegrator
 from generation_history.providers import VideoRequest
 from generation_history.providers.sora import SoraProvider
+from generation_history.record.generation_manager import GenerationManager
 from scripts.local.stack import Stack
 
 VARIANTS = ("soft", "medium", "aggressive")

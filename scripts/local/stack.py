@@ -17,18 +17,18 @@ from urllib.parse import urlsplit
 import psycopg
 
 from generation_history import settings
-from generation_history.database import Database, Statement
+from generation_history.db.database import Database, Statement
 from generation_history.errors import NotConfigured
-from generation_history.object_store import ObjectStore
 from generation_history.providers.sora import SoraProvider
-from scripts.create_logins import LOGINS, create_logins
+from generation_history.storage.object_store import ObjectStore
 from scripts.local import ports, process
 from scripts.local.host.project import ROOT, Function, read_project
 from scripts.local.host.server import host
 from scripts.local.postgres import Postgres
 from scripts.local.seaweedfs import SeaweedFS
 from scripts.local.strict_store import StrictStore
-from scripts.migrate import migrate
+from scripts.operate.create_logins import LOGINS, create_logins
+from scripts.operate.migrate import migrate
 
 DATABASE = "history"
 #: In the stack's folder, what it keeps of itself between runs.

@@ -7,18 +7,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from generation_history.generation_manager import GenerationManager
-    from generation_history.history_api import register_history_api
+    from generation_history.api.flask_adapter import register_history_api
+    from generation_history.media.video_storage_manager import VideoStorageManager
     from generation_history.pipeline_integrator import PipelineIntegrator
-    from generation_history.video_storage_manager import VideoStorageManager
+    from generation_history.record.generation_manager import GenerationManager
 
 __all__ = ["GenerationManager", "PipelineIntegrator", "VideoStorageManager", "register_history_api"]
 
 _HOMES = {
-    "GenerationManager": "generation_history.generation_manager",
+    "GenerationManager": "generation_history.record.generation_manager",
     "PipelineIntegrator": "generation_history.pipeline_integrator",
-    "VideoStorageManager": "generation_history.video_storage_manager",
-    "register_history_api": "generation_history.history_api",
+    "VideoStorageManager": "generation_history.media.video_storage_manager",
+    "register_history_api": "generation_history.api.flask_adapter",
 }
 
 

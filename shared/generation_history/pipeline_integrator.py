@@ -5,9 +5,9 @@ from typing import Any
 
 from generation_history import settings
 from generation_history.errors import Conflict, InvalidValue, JobGone, SceneFailure
-from generation_history.generation_manager import GenerationManager
+from generation_history.media.video_storage_manager import VideoStorageManager
 from generation_history.models import FailureCode, Scene
-from generation_history.video_storage_manager import VideoStorageManager
+from generation_history.record.generation_manager import GenerationManager
 
 
 class PipelineIntegrator:

@@ -1,7 +1,7 @@
 """A URL read once: whatever two parsers could read differently is refused, and what is left has one normal form.
 
 urlsplit, urllib3 and http.client do not read the same host in every text. So nobody else here takes a URL apart, and
-who fetches is given `Url.text`, about which they all agree (tests/unit/test_urls.py holds them to that).
+who fetches is given `Url.text`, about which they all agree (tests/test_urls.py holds them to that).
 """
 
 import re

@@ -13,7 +13,7 @@ import requests
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
-from tests.demo import Demo, says
+from tests.support.demo import Demo, says
 
 CHROMIUM = shutil.which("chromium")
 #: Chromium asks nobody for anything by itself.

@@ -15,14 +15,14 @@ import pytest
 import requests
 
 from generation_history.errors import Unavailable
-from generation_history.generation_manager import GenerationManager
-from generation_history.object_store import ObjectStore
-from generation_history.worker import Worker, from_settings
+from generation_history.record.generation_manager import GenerationManager
+from generation_history.storage.object_store import ObjectStore
+from generation_history.work.worker import Worker, from_settings
+from scripts.chaos.proof import Proof, prove
 from scripts.local.simulator.jobs import Timing
 from scripts.local.simulator.server import simulator
-from scripts.proof import Proof, prove
 from tests.conftest import PROVIDER_KEY
-from tests.contract.waiting import eventually
+from tests.support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 #: What the simulator's videos cost, so that every test's costs are recounted.

@@ -15,15 +15,15 @@ from uuid import uuid4
 
 import pytest
 
-from generation_history.archive_builder import ArchiveBuilder
-from generation_history.archive_queue import Build
-from generation_history.archives import Archives, contents_of
-from generation_history.generation_manager import GenerationManager
-from generation_history.multipart_upload import PART_BYTES
-from generation_history.object_store import PIECE_BYTES, ObjectStore, scene_key
-from tests.contract.waiting import eventually
+from generation_history.archives.archive_builder import ArchiveBuilder
+from generation_history.archives.archive_queue import Build
+from generation_history.archives.archives import Archives, contents_of
+from generation_history.record.generation_manager import GenerationManager
+from generation_history.storage.multipart_upload import PART_BYTES
+from generation_history.storage.object_store import PIECE_BYTES, ObjectStore, scene_key
 from tests.crash.conftest import ROOT, Place
 from tests.crash.worker_process import ARCHIVE_STEPS
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
@@ -77,7 +77,7 @@ def test_a_builder_killed_after_any_step_is_followed_by_one_that_finishes_the_ar
 _BUILD = """
 import re
 from pathlib import Path
-from generation_history import poller
+from generation_history.work import poller
 
 def kilobytes(what):
     # Not getrusage: its peak is that of whoever started us.

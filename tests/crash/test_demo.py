@@ -13,7 +13,7 @@ import requests
 from scripts.local.simulator.jobs import Timing
 from scripts.local.simulator.server import simulator
 from tests.conftest import PROVIDER_KEY
-from tests.demo import PATIENCE_SECONDS, ROOT, Demo, has_made, has_posted, says
+from tests.support.demo import PATIENCE_SECONDS, ROOT, Demo, has_made, has_posted, says
 
 pytestmark = pytest.mark.slow
 

@@ -13,21 +13,21 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from generation_history import database
+from generation_history.db import database
 from generation_history.errors import Conflict, SceneFailure
-from generation_history.generation_manager import GenerationManager
-from generation_history.object_store import ObjectStore
+from generation_history.record.generation_manager import GenerationManager
 from generation_history.settings import spaces
-from scripts.create_logins import create_logins
+from generation_history.storage.object_store import ObjectStore
+from scripts.chaos.environment import through
+from scripts.chaos.faults import LIES
 from scripts.local import ports
 from scripts.local.postgres import Postgres
 from scripts.local.tcp_proxy import MUTE, SILENCE, THROUGH, Direction, Fate, TcpProxy, answering
-from scripts.migrate import migrate
-from scripts.storm.site import through
-from scripts.storm.weather import LIES
+from scripts.operate.create_logins import create_logins
+from scripts.operate.migrate import migrate
 from tests.conftest import PASSWORDS, TestDatabase
-from tests.contract.waiting import eventually
 from tests.crash.conftest import LEASE_SECONDS, Place
+from tests.support.waiting import eventually
 
 pytestmark = [
     pytest.mark.slow,

@@ -10,13 +10,13 @@ import requests
 from pydantic import TypeAdapter
 
 from generation_history.errors import OutcomeUnknown
-from generation_history.intents import Intent, Intents
-from generation_history.object_store import key_of
 from generation_history.providers import VideoJob, VideoRequest
 from generation_history.providers.sora import SoraProvider
-from generation_history.worker import Worker
-from scripts.payments import read_payments
-from scripts.proof import Proof, prove
+from generation_history.storage.object_store import key_of
+from generation_history.work.intents import Intent, Intents
+from generation_history.work.worker import Worker
+from scripts.chaos.payments import read_payments
+from scripts.chaos.proof import Proof, prove
 from tests.conftest import PROVIDER_KEY
 from tests.crash.conftest import Place
 

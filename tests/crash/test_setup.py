@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.waiting import eventually
+from tests.support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 #: What is there by then.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.storm.weather import LIES
+from scripts.chaos.faults import LIES
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 400
@@ -25,7 +25,17 @@ pytestmark = pytest.mark.slow
 
 def test_half_a_minute_of_everything_at_once_loses_nothing_and_pays_for_nothing_twice(tmp_path: Path):
     done = subprocess.run(
-        [sys.executable, "-m", "scripts.soak", "--minutes", "0.5", "--seed", "7", "--folder", str(tmp_path / "soak")],
+        [
+            sys.executable,
+            "-m",
+            "scripts.chaos.soak",
+            "--minutes",
+            "0.5",
+            "--seed",
+            "7",
+            "--folder",
+            str(tmp_path / "soak"),
+        ],
         capture_output=True,
         text=True,
         check=False,

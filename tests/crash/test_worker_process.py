@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from generation_history.generation_manager import GenerationManager
-from tests.contract.waiting import eventually
+from generation_history.record.generation_manager import GenerationManager
 from tests.crash.conftest import Place
 from tests.crash.worker_process import STEPS
+from tests.support.waiting import eventually
 
 pytestmark = [
     pytest.mark.slow,

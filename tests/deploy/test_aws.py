@@ -19,7 +19,7 @@ from standardwebhooks import Webhook
 
 from scripts.local.host.project import ROOT
 from scripts.local.stack import Options, stack
-from scripts.template import MOST_REFERENCES, POLLERS, SCHEDULES, SECRETS, template
+from scripts.release.template import MOST_REFERENCES, POLLERS, SCHEDULES, SECRETS, template
 from tests.deploy.conftest import Build, failing_total, forget_the_environment
 from tests.deploy.lambda_runtime import Lambda, can_isolate, unpack
 

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from scripts import build as building
-from scripts.cold_start import ColdStart, cold_start
 from scripts.local.host.project import ROOT, read_project
+from scripts.release import build as building
+from scripts.release.cold_start import ColdStart, cold_start
 from tests.deploy.conftest import Build
 
-BUILD_AGAIN = "import sys; from pathlib import Path; from scripts.build import build; build(Path(sys.argv[1]))"
+BUILD_AGAIN = "import sys; from pathlib import Path; from scripts.release.build import build; build(Path(sys.argv[1]))"
 
 
 def hashes(folder: Path) -> dict[str, str]:

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from generation_history.errors import SceneFailure
-from generation_history.object_store import ObjectStore
-from scripts import build, deploy, migrate, smoke
-from tests.contract.scripted_server import answer
+from generation_history.storage.object_store import ObjectStore
+from scripts.operate import migrate, smoke
+from scripts.release import build, deploy
 from tests.deploy.conftest import Deployed
+from tests.support.scripted_server import answer
 
 SECRET = "very-secret-value"
 FILLED_IN = {

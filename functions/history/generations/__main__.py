@@ -1,6 +1,6 @@
 """The function /history/generations: everything about generations but the library and the statistics."""
 
-from generation_history.endpoint import handler
+from generation_history.api.app import handler
 from history.generations import (
     create_generation,
     delete_generation,

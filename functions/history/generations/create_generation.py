@@ -6,11 +6,11 @@ from aws_lambda_powertools.event_handler.api_gateway import Response, Router
 from aws_lambda_powertools.event_handler.openapi.params import Body, Header
 from pydantic import Field, model_validator
 
-from generation_history.bodies import Cost, MetadataKinds, Prompts, Wanted
-from generation_history.contract import answers
-from generation_history.endpoint import handler, history, ok
-from generation_history.generation_manager import Once
+from generation_history.api.app import handler, history, ok
+from generation_history.api.request_models import Cost, MetadataKinds, Prompts, Wanted
+from generation_history.api.response_schemas import answers
 from generation_history.models import VariantType
+from generation_history.record.generation_manager import Once
 
 router = Router()
 main = handler(router)

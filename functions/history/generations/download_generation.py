@@ -5,11 +5,11 @@ from uuid import UUID
 
 from aws_lambda_powertools.event_handler.api_gateway import Response, Router
 
-from generation_history.archives import Archive, Archives
-from generation_history.contract import answers, refuses
-from generation_history.endpoint import handler, history, ok
+from generation_history.api.app import handler, history, ok
+from generation_history.api.link_signing import archive_link
+from generation_history.api.response_schemas import answers, refuses
+from generation_history.archives.archives import Archive, Archives
 from generation_history.errors import ArchiveFailed, Conflict
-from generation_history.publishing import archive_link
 
 router = Router()
 main = handler(router)
@@ -38,7 +38,7 @@ def ask_for_archive(generation_id: UUID) -> Response[str]:
     archive = Archives(history().owner_id).ask(str(generation_id))
     if archive["new"]:
         # Late: no read needs it.
-        from generation_history.waking import wake_poller  # noqa: PLC0415
+        from generation_history.work.wakeup import wake_poller  # noqa: PLC0415
 
         wake_poller()
     return _shown(generation_id, archive)

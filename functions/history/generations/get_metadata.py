@@ -6,8 +6,8 @@ from uuid import UUID
 from aws_lambda_powertools.event_handler.api_gateway import Response, Router
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
-from generation_history.contract import answers
-from generation_history.endpoint import handler, history, ok
+from generation_history.api.app import handler, history, ok
+from generation_history.api.response_schemas import answers
 from generation_history.models import MetadataKind
 
 router = Router()

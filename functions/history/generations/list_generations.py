@@ -5,11 +5,11 @@ from typing import Annotated
 from aws_lambda_powertools.event_handler.api_gateway import Response, Router
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
-from generation_history.columns import GENERATION
-from generation_history.contract import pages
-from generation_history.endpoint import handler
+from generation_history.api.app import handler
+from generation_history.api.pagination import Cursor, Filters, Moment, Offset, Search, Statuses, Type, list_page
+from generation_history.api.response_schemas import pages
 from generation_history.models import Generation
-from generation_history.paging import Cursor, Filters, Moment, Offset, Search, Statuses, Type, list_page
+from generation_history.record.columns import GENERATION
 
 router = Router()
 main = handler(router)

@@ -5,10 +5,10 @@ from uuid import UUID
 
 from aws_lambda_powertools.event_handler.api_gateway import Response, Router
 
-from generation_history.contract import answers
-from generation_history.endpoint import handler, history, ok
+from generation_history.api.app import handler, history, ok
+from generation_history.api.link_signing import SignedLinks, first_that_fits, without_prompts, without_scenes
+from generation_history.api.response_schemas import answers
 from generation_history.models import Variant
-from generation_history.publishing import SignedLinks, first_that_fits, without_prompts, without_scenes
 
 router = Router()
 main = handler(router)

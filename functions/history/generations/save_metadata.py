@@ -6,9 +6,9 @@ from uuid import UUID
 from aws_lambda_powertools.event_handler.api_gateway import Response, Router
 from aws_lambda_powertools.event_handler.openapi.params import Body
 
-from generation_history.bodies import MetadataKinds
-from generation_history.contract import answers
-from generation_history.endpoint import handler, history, ok
+from generation_history.api.app import handler, history, ok
+from generation_history.api.request_models import MetadataKinds
+from generation_history.api.response_schemas import answers
 from generation_history.errors import InvalidValue
 
 router = Router()

@@ -6,12 +6,12 @@ from uuid import UUID
 from aws_lambda_powertools.event_handler.api_gateway import Response, Router
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
-from generation_history.contract import redirects
-from generation_history.endpoint import handler, history, redirect
+from generation_history.api.app import handler, history, redirect
+from generation_history.api.link_signing import SignedLinks, download_link
+from generation_history.api.response_schemas import redirects
+from generation_history.archives.download_names import attachment, video_name
 from generation_history.errors import NotFound
-from generation_history.file_names import attachment, video_name
 from generation_history.models import Scene
-from generation_history.publishing import SignedLinks, download_link
 
 router = Router()
 main = handler(router)

@@ -7,12 +7,12 @@ from aws_lambda_powertools.event_handler.api_gateway import Response, Router
 from aws_lambda_powertools.event_handler.openapi.params import Body
 from pydantic import Field
 
-from generation_history.bodies import JsonObject
-from generation_history.contract import answers
-from generation_history.endpoint import handler, history, ok
+from generation_history.api.app import handler, history, ok
+from generation_history.api.link_signing import SignedLinks
+from generation_history.api.request_models import JsonObject
+from generation_history.api.response_schemas import answers
 from generation_history.models import Scene
-from generation_history.publishing import SignedLinks
-from generation_history.values import VIDEO_ID_PATTERN
+from generation_history.record.validation import VIDEO_ID_PATTERN
 
 router = Router()
 main = handler(router)

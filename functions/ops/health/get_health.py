@@ -5,13 +5,14 @@ from functools import cache
 
 from aws_lambda_powertools.event_handler.api_gateway import Response, Router
 
-from generation_history import database, settings
-from generation_history.access import bears
-from generation_history.contract import answers
-from generation_history.endpoint import handler, ok
+from generation_history import settings
+from generation_history.api.app import handler, ok
+from generation_history.api.authentication import bears
+from generation_history.api.response_schemas import answers
+from generation_history.db import database
 from generation_history.errors import NotAuthenticated
 from generation_history.models import Health
-from generation_history.work_queue import WorkQueue
+from generation_history.work.job_queue import WorkQueue
 
 router = Router()
 

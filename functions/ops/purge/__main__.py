@@ -3,11 +3,12 @@
 import logging
 from typing import Any
 
-from generation_history import database, logs, settings
+from generation_history import logs, settings
+from generation_history.api.events import Context, request_id
+from generation_history.db import database
 from generation_history.errors import HistoryError
-from generation_history.events import Context, request_id
-from generation_history.object_store import ObjectStore
-from generation_history.purge import Purge
+from generation_history.storage.object_store import ObjectStore
+from generation_history.work.purge import Purge
 
 logger = logging.getLogger(__name__)
 logs.configure()

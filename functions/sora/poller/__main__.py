@@ -4,9 +4,10 @@ import logging
 from functools import cache
 from typing import Any
 
-from generation_history import logs, poller
+from generation_history import logs
+from generation_history.api.events import Context, request_id
 from generation_history.errors import HistoryError
-from generation_history.events import Context, request_id
+from generation_history.work import poller
 
 logger = logging.getLogger(__name__)
 logs.configure()

@@ -4,13 +4,15 @@ from functools import cache
 
 from aws_lambda_powertools.event_handler.api_gateway import Response, Router
 
-from generation_history import database, settings, webhooks
-from generation_history.contract import answers, reads, refuses
-from generation_history.endpoint import handler, ok
+from generation_history import settings
+from generation_history.api.app import handler, ok
+from generation_history.api.response_schemas import answers, reads, refuses
+from generation_history.db import database
 from generation_history.errors import TooLarge
-from generation_history.waking import wake_poller
-from generation_history.webhooks import DeliveryBody
-from generation_history.work_queue import WorkQueue
+from generation_history.work import webhooks
+from generation_history.work.job_queue import WorkQueue
+from generation_history.work.wakeup import wake_poller
+from generation_history.work.webhooks import DeliveryBody
 
 router = Router()
 main = handler(router, admit=lambda _headers, _method: None)

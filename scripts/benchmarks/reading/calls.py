@@ -15,8 +15,8 @@ import jwt
 import psycopg
 from psycopg.types.string import TextLoader
 
-from generation_history import database
-from generation_history.database import Database, Row, Statement
+from generation_history.db import database
+from generation_history.db.database import Database, Row, Statement
 from scripts.local.host.launcher import Context
 
 _SECRET = "bench-" * 8

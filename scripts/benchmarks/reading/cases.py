@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, LiteralString
 from urllib.parse import urlencode
 
-from generation_history.stats import stats_of
+from generation_history.record.stats import stats_of
 from scripts.benchmarks.reading import calls, outlines
 from scripts.benchmarks.reading.calls import Request
 from scripts.benchmarks.reading.fill import BIG_OWNER, COMMON_WORD, RARE_TYPE, RARE_WORD

@@ -11,9 +11,9 @@ import psycopg
 from psycopg import sql
 
 from scripts.benchmarks.reading import fill
-from scripts.create_logins import LOGINS, create_logins
 from scripts.local.postgres import Postgres
-from scripts.migrate import FOLDER, migrate, read_folder
+from scripts.operate.create_logins import LOGINS, create_logins
+from scripts.operate.migrate import FOLDER, migrate, read_folder
 
 PASSWORD = "bench"  # noqa: S105
 _SETTINGS = {

@@ -17,7 +17,6 @@ from urllib.parse import quote
 
 import requests
 
-from generation_history import mp4
 from generation_history.errors import (
     InvalidValue,
     JobGone,
@@ -30,8 +29,10 @@ from generation_history.errors import (
     Rejected,
     SceneFailure,
 )
+from generation_history.files import mp4
+from generation_history.files.machine_faults import machine_faults, shortage
+from generation_history.files.temp_space import TEMP_SPACE
 from generation_history.http_client import bounded
-from generation_history.machine_faults import machine_faults, shortage
 from generation_history.models import FailureCode
 from generation_history.providers import UnnamedAnswer, VideoJob, VideoRequest, answers, plain_values
 from generation_history.providers.answer_parts import is_page
@@ -48,7 +49,6 @@ from generation_history.providers.http import (
     read_answer,
 )
 from generation_history.providers.reasons import error_code, reason
-from generation_history.temp_space import TEMP_SPACE
 from generation_history.urls import UnclearUrl, as_address, is_below, parse_url
 
 #: Making a job may take long; giving up early would leave its outcome unknown.

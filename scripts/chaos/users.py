@@ -1,0 +1,123 @@
+"""What people do while everything fails: record, retry, delete, restore, purge."""
+
+import random
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+from uuid import UUID, uuid4
+
+from generation_history.errors import Conflict, NotFound, Unavailable
+from generation_history.record.generation_manager import GenerationManager
+from scripts.chaos.environment import PRICED_MODEL, PRICELESS_MODEL, SIZES, Site
+from scripts.local import process
+from scripts.local.host.project import ROOT
+
+#: More work than this waiting is no harder, only longer.
+MOST_WAITING = 60
+#: What a scene's prompt asks of the simulator; most ask for nothing.
+DIRECTIVES: Final = (*[""] * 14, "[fail]", "[moderate]", "[reject]", "[delay=3]", "[expire=2]", "[expire=4]")
+PURGE_SHARE = 0.4
+#: Longer than a poller, frozen in between, may still be uploading for what was purged under its hands.
+FENCED_SECONDS = 60
+PURGE_SECONDS = 30
+
+
+class People:
+    """Several owners, and whoever runs the purge."""
+
+    def __init__(self, site: Site, chance: random.Random, owners: list[UUID]) -> None:
+        self._site = site
+        self._chance = chance
+        self._owners = owners
+        self._purge: subprocess.Popen[bytes] | None = None
+        self.counts: Counter[str] = Counter()
+
+    def waiting(self) -> int:
+        """The number of scenes that still need work."""
+        return self._site.rows("select count(*) from jobs")[0][0]
+
+    def record(self) -> None:
+        """A generation of one of the owners, of one or two variants, unless enough is waiting."""
+        if self.waiting() > MOST_WAITING:
+            return
+        kinds = self._chance.sample(("soft", "medium", "aggressive", "ultra"), self._chance.randint(1, 2))
+        prompts = {
+            kind: [f"{self._chance.choice(DIRECTIVES)} {kind} {uuid4()}" for _ in range(self._chance.randint(1, 4))]
+            for kind in kinds
+        }
+        owner = self._chance.choice(self._owners)
+        model = self._chance.choice((*[PRICED_MODEL] * 9, PRICELESS_MODEL))
+        size, seconds = self._chance.choice(SIZES), self._chance.choice((1, 1, 2))
+        self._try(
+            "generations",
+            lambda: GenerationManager(owner).create_with_scenes(
+                "https://video.example/ad", "url", prompts, model=model, size=size, seconds=seconds
+            ),
+        )
+
+    def retry_one(self) -> None:
+        """A person retries a failed scene, and confirms that the provider has no job of an unanswered POST."""
+        failed = self._site.rows("""
+            select s.id::text, s.owner_id, s.error_code
+            from scenes s join variants v on v.id = s.variant_id join generations g on g.id = v.generation_id
+            where s.status = 'failed' and g.deleted_at is null order by s.id
+        """)
+        if failed:
+            scene_id, owner_id, code = self._chance.choice(failed)
+            confirmed = code == "submit_unknown"
+            self._try("retries", lambda: GenerationManager(owner_id).retry_scene(scene_id, confirmed=confirmed))
+
+    def delete_one(self) -> None:
+        """A generation is deleted, whatever is under way for it, some for good."""
+        there = self._site.rows("select id::text, owner_id from generations where deleted_at is null order by id")
+        if there:
+            generation_id, owner_id = self._chance.choice(there)
+            purge = self._chance.random() < PURGE_SHARE
+            self._try("deletes", lambda: GenerationManager(owner_id).delete_generation(generation_id, purge=purge))
+
+    def restore_one(self) -> None:
+        """A deleted generation is wanted back."""
+        deleted = self._site.rows("select id::text, owner_id from generations where deleted_at is not null order by id")
+        if deleted:
+            generation_id, owner_id = self._chance.choice(deleted)
+            self._try("restores", lambda: GenerationManager(owner_id).restore_generation(generation_id))
+
+    def _try(self, what: str, do: Callable[[], object]) -> None:
+        """It is done, or the person is told why not; nobody insists."""
+        try:
+            if do():
+                self.counts[what] += 1
+        except (Unavailable, Conflict, NotFound) as error:
+            self.counts[f"{what}: {type(error).__name__}"] += 1
+
+    def purge(self) -> None:
+        """A purge is begun; one that is still at work is killed."""
+        if self._purge is not None and self._purge.poll() is None:
+            self.stop()
+            self.counts["purges killed"] += 1
+        else:
+            self._purge = self._begin_purge(FENCED_SECONDS)
+            self.counts["purges"] += 1
+
+    def purge_the_rest(self) -> bool:
+        """Whether what was to be purged is gone for good; nobody works any more, so no fence is needed."""
+        self.stop()
+        last = self._begin_purge(0)
+        try:
+            last.wait(PURGE_SECONDS)
+        except subprocess.TimeoutExpired:
+            last.kill()
+        return not self._site.rows("select 1 from generations where purge_at <= now()")
+
+    def _begin_purge(self, fenced_seconds: int) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "scripts.chaos.purge_process", str(fenced_seconds)]
+        return process.start(command, log=self._site.folder / "purges.log", cwd=ROOT)
+
+    def stop(self) -> None:
+        """No purge is at work."""
+        if self._purge is not None:
+            self._purge.kill()
+            self._purge.wait()
+            self._purge = None

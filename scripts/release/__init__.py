@@ -1,0 +1,1 @@
+"""What builds, describes and deploys the functions."""

@@ -1,0 +1,277 @@
+"""scripts/build: what is deployed, in build/: zips for DigitalOcean, layers and functions for AWS Lambda.
+
+Both come from the same files, the layers' locked requirements and this checkout; build/manifest.json has the hash of
+each. The same input gives the same bytes: files in order, one time for all, bytecode that does not name where it was
+made. The platforms' Python writes no bytecode, so it is shipped: pycs that are never compared with their source.
+"""
+
+import argparse
+import hashlib
+import json
+import lzma
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, cast
+
+import yaml
+
+from scripts.release.cold_start import ColdStart, cold_start
+
+ROOT: Final = Path(__file__).parents[2]
+LAYERS: Final = ROOT / "layers"
+#: Where packed binaries are kept between builds, by the hash of what was packed.
+PACKED: Final = ROOT / ".local" / "packed"
+#: What the platforms run: the wheels and the bytecode are for it.
+PYTHON: Final = (3, 11)
+PLATFORM: Final = "x86_64-manylinux_2_28"
+#: The earliest time that a zip can tell.
+EPOCH: Final = (1980, 1, 1, 0, 0, 0)
+#: Of botocore's data: the services we call, and what every client reads.
+BOTOCORE_DATA: Final = frozenset({"s3", "lambda"})
+#: Never read where functions run: cryptography's build tools, and pages that show an API.
+UNUSED: Final = ("cffi/", "pycparser/", "bin/", "aws_lambda_powertools/event_handler/openapi/swagger_ui/swagger-ui")
+#: What verifies an identity provider's tokens: only the functions that take tokens have it on DigitalOcean.
+VERIFIES_TOKENS: Final = ("cryptography", "_cffi_backend")
+TAKES_TOKENS: Final = "history"
+#: The functions that move bytes; of these the poller alone looks into them.
+MOVES_BYTES: Final = frozenset({"sora/poller", "ops/purge"})
+LOOKS_INTO_THEM: Final = "sora/poller"
+FFMPEG: Final = "imageio_ffmpeg"
+#: Zipped, in millions of bytes: the platform takes 48, perhaps counted as base64.
+BUDGET_MB, POLLERS_BUDGET_MB = 16, 36
+
+#: Ours come first: the platform appends the zip's folder last, behind packages of its own.
+_MAIN = """import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from {package}.{function}.__main__ import main  # noqa: E402, F401
+"""
+
+Files = dict[str, Path]
+
+
+@dataclass(frozen=True)
+class Built:
+    """One function's zip by package/name; sizes in bytes, memory is what project.yml gives it, in MB."""
+
+    name: str
+    path: Path
+    zipped: int
+    unzipped: int
+    memory: int
+
+    @property
+    def budget(self) -> int:
+        """The most millions of bytes that the zip may have."""
+        return POLLERS_BUDGET_MB if self.name == LOOKS_INTO_THEM else BUDGET_MB
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0 when everything is built, within its budget, and starts in the memory that it is given."""
+    parser = argparse.ArgumentParser(prog="scripts/build", description=__doc__)
+    parser.add_argument("--into", type=Path, default=ROOT / "build")
+    into = cast("Path", parser.parse_args(arguments).into)
+    if sys.version_info[:2] != PYTHON:
+        print(f"scripts/build: the platforms run Python {PYTHON[0]}.{PYTHON[1]}, and so must this", file=sys.stderr)
+        return 1
+    made = build(into)
+    columns = f"{'zip MB':>7} {'budget':>7} {'unzipped MB':>12} {'cold ms':>8} {'peak MB':>8} {'given':>6}"
+    print(f"{'function':<20} {columns}")
+    problems: list[str] = []
+    for each in made:
+        cold = cold_start(each.path)
+        print(_line(each, cold), flush=True)
+        problems += check(each, cold)
+    for problem in problems:
+        print(f"scripts/build: {problem}", file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _line(each: Built, cold: ColdStart) -> str:
+    sizes = f"{each.zipped / 1e6:>7.1f} {each.budget:>7} {each.unzipped / 1e6:>12.1f}"
+    return f"{each.name:<20} {sizes} {cold.milliseconds:>8.0f} {cold.megabytes:>8.0f} {each.memory:>6}"
+
+
+def check(each: Built, cold: ColdStart) -> Iterator[str]:
+    """A sentence for each limit that is broken."""
+    if each.zipped > each.budget * 1_000_000:
+        yield f"{each.name}: {each.zipped / 1e6:.1f} MB zipped, and may have {each.budget}"
+    if cold.megabytes > each.memory:
+        yield f"{each.name}: starts in {cold.megabytes:.0f} MB, and is given {each.memory}"
+
+
+def build(into: Path) -> list[Built]:
+    """Every function of project.yml as a zip in into/digitalocean, and into/aws, both of the same files."""
+    staging = into / "staging"
+    for folder in (into / "digitalocean", into / "aws", staging):
+        shutil.rmtree(folder, ignore_errors=True)
+    limits = _limits()
+    ours, functions = _ours(staging, sorted({name.partition("/")[0] for name in limits}))
+    layers = {"data": {**_layer("data", staging), **ours}, "media": _layer("media", staging)}
+    (into / "digitalocean").mkdir(parents=True)
+    (into / "digitalocean" / "project.yml").write_text(project_yml(), "utf-8")
+    paths = {name: into / "digitalocean/packages" / f"{name}.zip" for name in limits}
+    archives = {path: _function(name, layers, functions, staging) for name, path in paths.items()}
+    for layer, files in layers.items():
+        archives[into / "aws/layers" / f"{layer}.zip"] = {f"python/{path}": file for path, file in files.items()}
+    archives[into / "aws/functions.zip"] = functions
+    # Nearly all of a build is deflating, which Python's threads do side by side.
+    with ThreadPoolExecutor() as pool:
+        unzipped = dict(zip(archives, pool.map(_zip, archives, archives.values()), strict=True))
+    _write_manifest(into, {**layers, "functions": functions})
+    return [
+        Built(name, path, path.stat().st_size, unzipped[path], limits[name]["memory"]) for name, path in paths.items()
+    ]
+
+
+def _function(name: str, layers: Mapping[str, Files], functions: Files, staging: Path) -> Files:
+    """What is in a function's zip on DigitalOcean."""
+    package, function = name.split("/")
+    files = {path: file for path, file in layers["data"].items() if _needs(package, path)}
+    files |= {path: file for path, file in functions.items() if path.startswith(f"{package}/")}
+    files["__main__.py"] = _main(staging, package, function)
+    if name in MOVES_BYTES:
+        looks = name == LOOKS_INTO_THEM
+        files |= {path: file for path, file in layers["media"].items() if looks or not path.startswith(FFMPEG)}
+    return files
+
+
+def _needs(package: str, path: str) -> bool:
+    return package == TAKES_TOKENS or not path.startswith(VERIFIES_TOKENS)
+
+
+def project_yml() -> str:
+    """project.yml without its comments: a template in one of them keeps the checkout itself from being deployed."""
+    lines = (ROOT / "project.yml").read_text("utf-8").splitlines(keepends=True)
+    return "".join(line for line in lines if not line.lstrip().startswith("#"))
+
+
+def _limits() -> dict[str, Mapping[str, int]]:
+    """The limits of each function by package/name."""
+    project = cast("dict[str, Any]", yaml.safe_load(project_yml()))
+    return {
+        f"{package['name']}/{function['name']}": function["limits"]
+        for package in project["packages"]
+        for function in package["functions"]
+    }
+
+
+# ---------------------------------------------------------------- files
+
+
+def _layer(name: str, staging: Path) -> Files:
+    """The files of a layer's requirements by their names in it, bytecode among them."""
+    folder = staging / name
+    subprocess.run(
+        [
+            *(ROOT / ".venv/bin/uv", "pip", "install", "--quiet", "--require-hashes", "--no-deps", "--target", folder),
+            *("--only-binary", ":all:", "--python-platform", PLATFORM, "--python-version", "3.11"),
+            *("--link-mode", "copy", "-r", LAYERS / name / "requirements.txt"),
+        ],
+        check=True,
+    )
+    (folder / ".lock").unlink(missing_ok=True)
+    for service in folder.glob("botocore/data/*/"):
+        if service.name not in BOTOCORE_DATA:
+            shutil.rmtree(service)
+    for binary in folder.glob(f"{FFMPEG}/binaries/ffmpeg-*"):
+        # A quarter smaller than deflated; ffmpeg.py unpacks it on first use.
+        shutil.copyfile(packed(binary), f"{binary}.xz")
+        binary.unlink()
+    return _compiled(folder)
+
+
+def packed(binary: Path, kept: Path = PACKED) -> Path:
+    """The binary as xz, which takes half a minute and is kept."""
+    path = kept / f"{hashlib.sha256(binary.read_bytes()).hexdigest()}.xz"
+    if not path.exists():
+        kept.mkdir(parents=True, exist_ok=True)
+        new = path.with_suffix(".new")
+        new.write_bytes(lzma.compress(binary.read_bytes(), preset=9))
+        new.replace(path)
+    return path
+
+
+def _ours(staging: Path, packages: Sequence[str]) -> tuple[Files, Files]:
+    """The package, which is in the data layer, and the functions' modules, as they are imported."""
+    folders = [staging / "ours", staging / "functions"]
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "shared/generation_history", folders[0] / "generation_history", ignore=ignored)
+    for package in packages:
+        shutil.copytree(ROOT / "functions" / package, folders[1] / package, ignore=ignored)
+    ours, functions = (_compiled(folder) for folder in folders)
+    return ours, functions
+
+
+def _compiled(folder: Path) -> Files:
+    # In a process of its own: the order of a set in bytecode is that of its hashes.
+    compiled = subprocess.run(
+        [
+            *(sys.executable, "-m", "compileall", "-q", "-f", "-s", folder),
+            *("--invalidation-mode", "unchecked-hash", folder),
+        ],
+        env={"PYTHONHASHSEED": "0"},
+        check=False,
+    )
+    if compiled.returncode:
+        raise SystemExit(f"scripts/build: not everything in {folder.name} can be compiled")
+    files = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {name: path for name, path in files.items() if _is_shipped(name)}
+
+
+def _is_shipped(name: str) -> bool:
+    # RECORD lists what pip would remove again; nobody does.
+    last = name.rsplit("/", 1)[-1]
+    leftover = last in {"RECORD", "INSTALLER", "REQUESTED"} or last.endswith(".pyi")
+    return not leftover and not name.startswith(UNUSED)
+
+
+def _main(staging: Path, package: str, function: str) -> Path:
+    path = staging / "mains" / package / function / "__main__.py"
+    path.parent.mkdir(parents=True)
+    path.write_text(_MAIN.format(package=package, function=function), "utf-8")
+    return path
+
+
+def _zip(path: Path, files: Mapping[str, Path]) -> int:
+    """The bytes in the zip, unzipped."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unzipped = 0
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in sorted(files):
+            content = files[name].read_bytes()
+            unzipped += len(content)
+            entry = zipfile.ZipInfo(name, EPOCH)
+            # What is packed already does not become smaller.
+            entry.compress_type = zipfile.ZIP_STORED if name.endswith(".xz") else zipfile.ZIP_DEFLATED
+            # The platform drops the exec bit anyway.
+            entry.external_attr = 0o644 << 16
+            entry.create_system = 3
+            archive.writestr(entry, content, compresslevel=9)
+    return unzipped
+
+
+def _write_manifest(into: Path, parts: Mapping[str, Files]) -> None:
+    """What both platforms carry, by part and name, and the artifacts made of it, as sha256."""
+    artifacts = sorted(path for folder in ("digitalocean", "aws") for path in (into / folder).rglob("*.zip"))
+    manifest = {
+        "files": {part: {name: _sha256(file) for name, file in sorted(files.items())} for part, files in parts.items()},
+        "artifacts": {str(path.relative_to(into)): _sha256(path) for path in artifacts},
+    }
+    (into / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

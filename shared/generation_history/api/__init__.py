@@ -1,0 +1,1 @@
+"""The HTTP API: events in, responses out, whatever platform carries them."""

@@ -1,0 +1,68 @@
+"""API keys: random, kept as hashes only, good for the scopes they were made with until they expire or are revoked."""
+
+import hashlib
+import re
+import secrets
+import time
+from typing import Final, Literal, NamedTuple, get_args
+from uuid import UUID
+
+from generation_history import settings
+from generation_history.db import database
+from generation_history.errors import Forbidden, NotAuthenticated
+
+Scope = Literal["read", "write"]
+SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
+
+PREFIX = "ghk_"
+_KEY = re.compile(PREFIX + r"[\w-]{43}", re.ASCII)
+#: How long a warm instance goes on believing a key: a revoked one is good for at most as long.
+BELIEVED_SECONDS = 30.0
+MOST_BELIEVED = 1_000
+#: Wall time: a monotonic clock may stand still while the platform keeps an instance frozen.
+_now = time.time
+
+
+class _Known(NamedTuple):
+    since: float
+    owner_id: UUID
+    scopes: frozenset[str]
+
+
+_believed: dict[bytes, _Known] = {}
+
+
+def new_key() -> str:
+    """A new key; only whoever gets it has it."""
+    return PREFIX + secrets.token_urlsafe(32)
+
+
+def fingerprint(key: str) -> bytes:
+    """What is kept of a key: it is random, so a plain hash cannot be turned back."""
+    return hashlib.sha256(key.encode()).digest()
+
+
+def owner_of_key(key: str, method: str) -> tuple[UUID, frozenset[str]]:
+    """The owner whom a live key speaks for, and its scopes; Forbidden where they do not cover the method."""
+    if not _KEY.fullmatch(key):
+        raise NotAuthenticated("the API key does not hold")
+    sha256 = fingerprint(key)
+    known = _believed.get(sha256)
+    if known is None or not 0 <= _now() - known.since < BELIEVED_SECONDS:
+        known = _look_up(sha256)
+    needed: Scope = "read" if method == "GET" else "write"
+    if needed not in known.scopes:
+        raise Forbidden(f"this API key does not have the scope {needed}")
+    return known.owner_id, known.scopes
+
+
+def _look_up(sha256: bytes) -> _Known:
+    _believed.pop(sha256, None)
+    db = database.connect(settings.database_url(), setting="DATABASE_URL")
+    rows = db.run(None, ("select owner_id, scopes from owner_of_api_key(%(sha256)s)", {"sha256": sha256}))
+    if not rows:
+        raise NotAuthenticated("the API key does not hold")
+    if len(_believed) >= MOST_BELIEVED:
+        _believed.clear()
+    _believed[sha256] = known = _Known(_now(), rows[0]["owner_id"], frozenset(rows[0]["scopes"]))
+    return known

@@ -1,0 +1,304 @@
+"""HTTP in and out: DigitalOcean and Lambda events in, responses out; token to owner; errors to status.
+
+One Powertools resolver serves every platform: a DigitalOcean raw event becomes an API Gateway v2 event first. What the
+resolver does differently from this API (docs/api.md) is settled here: validation errors are 400 and name the
+parameter, a known path with another method is 405, HEAD answers as GET, OPTIONS is answered, a trailing slash is
+tolerated, an unknown parameter is refused, and every exception becomes an answer.
+"""
+
+import gc
+import json
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from functools import cache
+from http import HTTPStatus
+from typing import Any, cast
+
+from aws_lambda_powertools.event_handler.api_gateway import APIGatewayHttpResolver, Response, Router
+from aws_lambda_powertools.event_handler.exceptions import NotFoundError
+from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
+from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
+
+from generation_history import logs
+from generation_history.api.acknowledgement import acknowledgement
+from generation_history.api.authentication import Caller, authenticate
+from generation_history.api.cors import cors_headers
+from generation_history.api.events import (
+    JSON,
+    Context,
+    Request,
+    check_path,
+    clean,
+    read_body,
+    read_event,
+    request_id,
+)
+from generation_history.api.http_caching import represented
+from generation_history.errors import (
+    HistoryError,
+    InvalidValue,
+    MethodNotAllowed,
+    NotAuthenticated,
+    NotFound,
+    Unavailable,
+)
+from generation_history.json_codec import MAX_BODY_BYTES, fits, to_json
+from generation_history.record.generation_manager import GenerationManager
+
+logger = logging.getLogger(__name__)
+
+#: So many more values made than freed, before Python looks for cycles.
+GARBAGE_THRESHOLD = 50_000
+#: glibc goes on using freed blocks of up to the largest size that it gave back to the kernel, which is at most 32 MB
+#: (mallopt(3), M_MMAP_THRESHOLD). Without it each large answer's memory came from the kernel anew, a page at a time.
+#: The other side of it: freed memory stays with the process up to twice this, far less than a function has.
+REUSED_BLOCK_BYTES = 30_000_000
+#: It is one owner's, and its links expire: nothing shared may keep it, and its caller asks about it each time.
+KEPT_BY_ITS_CALLER = "private, no-cache"
+
+#: Tells by the headers and the method whose call it is, or raises; None is nobody's, for what belongs to no owner.
+Admit = Callable[[Mapping[str, str], str], Caller | None]
+
+_caller: ContextVar[Caller | None] = ContextVar("caller", default=None)
+#: Powertools keeps the event of the current call on a class, for all resolvers and threads. The platforms make one call
+#: at a time anyway; a server with threads must not mix two.
+_one_at_a_time = threading.Lock()
+
+
+def history() -> GenerationManager:
+    """The record of whoever makes the current call."""
+    caller = _caller.get()
+    if caller is None:
+        raise NotAuthenticated("this call is nobody's")
+    return GenerationManager(caller.owner_id)
+
+
+def ok(status: int = 200, /, **body: Any) -> Response[str]:
+    """An answer: {"success": true} and what is given, or of it what a caller may be told that may not read."""
+    caller = _caller.get()
+    told = body if caller is None or caller.reads else acknowledgement(body)
+    text = to_json({"success": True, **told})
+    if not fits(text):
+        raise HistoryError(f"an answer of {len(text)} characters is more than the platform carries")
+    return answered(text, status)
+
+
+def answered(body: str, status: int = 200) -> Response[str]:
+    """The answer of this JSON, which the platform must carry (wire.fits)."""
+    return Response(status, JSON, body, {"Cache-Control": KEPT_BY_ITS_CALLER})
+
+
+def redirect(url: str) -> Response[str]:
+    """302 to a signed link, which browsers must ask for anew: it expires."""
+    return Response(302, JSON, to_json({"success": True}), {"Location": url, "Cache-Control": "no-store"})
+
+
+def _from_json(text: str) -> Any:
+    try:
+        # Some clients begin a text with its byte order mark (RFC 8259, 8.1).
+        # NaN and Infinity are refused where they stand, by the value's name.
+        body: object = json.loads(text.removeprefix("\ufeff"), object_pairs_hook=_names_once)
+    except InvalidValue:
+        raise
+    except (ValueError, RecursionError):
+        raise InvalidValue("the body is not JSON") from None
+    if isinstance(body, list):
+        # The resolver would take its first item for the whole.
+        raise InvalidValue("the body is not a JSON object")
+    return body
+
+
+def _names_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object; a name that comes twice is read differently by whoever reads it (RFC 8259, 4)."""
+    read = dict(pairs)
+    if len(read) < len(pairs):
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))
+        raise InvalidValue(f"the body names {twice!r} twice in one object")
+    return read
+
+
+def resolver(*routers: Router) -> APIGatewayHttpResolver:
+    """One resolver of these routes; it answers nothing else."""
+    app = APIGatewayHttpResolver(enable_validation=True, strip_prefixes=["/api"], json_body_deserializer=_from_json)
+    for router in routers:
+        app.include_router(router)
+
+    def failed(error: Exception) -> Response[str]:
+        return _failed(app, error)
+
+    untyped = cast("Any", app)
+    untyped.use([_refuse_strange_parameters])
+    untyped.not_found(failed)
+    untyped.exception_handler(Exception)(failed)
+    return app
+
+
+def routes_of(app: APIGatewayHttpResolver) -> list[Any]:
+    """The resolver's routes, which it keeps to itself."""
+    return [*cast("Any", app)._static_routes, *cast("Any", app)._dynamic_routes]  # noqa: SLF001
+
+
+def handler(*routers: Router, admit: Admit = authenticate) -> Callable[[dict[str, Any], Context], dict[str, Any]]:
+    """A function's main(event, context): it answers the calls of these routes and nothing else, as answer() does.
+
+    The resolver is built by the first call, because a module's own main is never called where it is one of several.
+    """
+
+    @cache
+    def app() -> APIGatewayHttpResolver:
+        logs.configure()
+        # A page is thousands of values that no cycle holds: looking for cycles among them took a tenth of its time.
+        gc.set_threshold(GARBAGE_THRESHOLD)
+        # Made and freed at once, and none of it touched.
+        bytes(REUSED_BLOCK_BYTES)
+        return resolver(*routers)
+
+    # Plain: the platform counts a function's own arguments.
+    def main(event: dict[str, Any], context: Context) -> dict[str, Any]:
+        """The answer to one call."""
+        return answer(app(), event, context, admit=admit)
+
+    return main
+
+
+def answer(
+    app: APIGatewayHttpResolver,
+    event: Mapping[str, Any],
+    context: Context,
+    *,
+    admit: Admit = authenticate,
+) -> dict[str, Any]:
+    """The answer to one call, whatever happens: {"statusCode", "headers", "body"} as both platforms take it."""
+    call_id = request_id(context)
+    with logs.about(request_id=call_id):
+        return _answer(app, event if isinstance(cast("object", event), Mapping) else {}, context, call_id, admit)
+
+
+def _answer(
+    app: APIGatewayHttpResolver,
+    event: Mapping[str, Any],
+    context: Context,
+    call_id: str,
+    admit: Admit,
+) -> dict[str, Any]:
+    method, asked, cors = "", dict[str, str](), dict[str, str]()
+    try:
+        request = read_event(event, context, call_id)
+        check_path(request)
+        method, asked = request["requestContext"]["http"]["method"], request["headers"]
+        cors = cors_headers(asked.get("origin"))
+        response = _options(app, request) if method == "OPTIONS" else _resolved(app, request, context, admit)
+    except Exception as error:  # noqa: BLE001
+        response = _error(error, call_id)
+    # DigitalOcean decodes a base64 body for a binary Content-Type only: JSON travels there as it is.
+    return _travelling(response, method, asked, cors, compressible="http" not in event)
+
+
+def _resolved(
+    app: APIGatewayHttpResolver,
+    request: Request,
+    context: Context,
+    admit: Admit,
+) -> Response[str]:
+    read_body(request, MAX_BODY_BYTES)
+    if request["requestContext"]["http"]["method"] == "HEAD":
+        request["requestContext"]["http"]["method"] = "GET"
+    caller = admit(request["headers"], request["requestContext"]["http"]["method"])
+    with _one_at_a_time:
+        token = _caller.set(caller)
+        try:
+            # The resolver and its types know Lambda's context only; it reads nothing from it.
+            answer = app.resolve(request, cast("Any", context))
+        finally:
+            _caller.reset(token)
+    return Response(answer["statusCode"], body=answer.get("body"), headers=answer.get("headers"))
+
+
+def _options(app: APIGatewayHttpResolver, request: Mapping[str, Any]) -> Response[str]:
+    """What may be done at a path, for whoever asks: a browser's preflight shows no token."""
+    methods = _methods_at(app, request["rawPath"])
+    return Response(204, headers={"Allow": methods, **cors_headers(request["headers"].get("origin"), methods=methods)})
+
+
+def _travelling(
+    response: Response[str], method: str, asked: Mapping[str, str], cors: Mapping[str, str], *, compressible: bool
+) -> dict[str, Any]:
+    """The response as the platform takes it: with CORS, and if its caller may keep it, by its tag and compressed."""
+    status, headers, body = response.status_code, {**response.headers, **cors}, response.body or ""
+    if status == HTTPStatus.OK and method in {"GET", "HEAD"} and headers.get("Cache-Control") == KEPT_BY_ITS_CALLER:
+        status, told, body = represented(body, asked, compressible=compressible)
+        headers |= told
+        if varies := [each["Vary"] for each in (cors, told) if "Vary" in each]:
+            headers["Vary"] = ", ".join(varies)
+    returned = {"statusCode": status, "headers": headers, "body": "" if method == "HEAD" else body}
+    return returned | ({"isBase64Encoded": True} if "Content-Encoding" in headers and returned["body"] else {})
+
+
+def _refuse_strange_parameters(app: APIGatewayHttpResolver, next_middleware: NextMiddleware) -> Response[str]:
+    """A misspelt filter would otherwise answer with everything. Names that start with _ are a caller's own.
+
+    A whole number has no other spelling than that of its digits.
+    """
+    route = cast("Any", app).context["_route"]
+    if route not in routes_of(app):
+        # A path or a method that is none: that is what is to be said.
+        return cast("Response[str]", next_middleware(app))
+    known = {parameter.alias: parameter.field_info.annotation for parameter in route.dependant.query_params}
+    for name, value in (app.current_event.query_string_parameters or {}).items():
+        if name not in known and not name.startswith("_"):
+            listed = f"known are {', '.join(sorted(known))}" if known else "there are none here"
+            raise InvalidValue(f"unknown parameter {name!r}: {listed}")
+        if known.get(name) is int and not (value.isascii() and value.isdecimal()):
+            raise InvalidValue(f"{name}: it must be a whole number, of the digits 0 to 9 alone")
+    return cast("Response[str]", next_middleware(app))
+
+
+def _no_such_route(app: APIGatewayHttpResolver) -> Response[str]:
+    path = app.current_event.path
+    try:
+        methods = _methods_at(app, path)
+    except NotFound as error:
+        return _failed(app, error)
+    response = _failed(app, MethodNotAllowed(f"{path} takes {methods}"))
+    response.headers["Allow"] = methods
+    return response
+
+
+def _methods_at(app: APIGatewayHttpResolver, path: str) -> str:
+    """The methods that a path takes; NotFound where there is nothing at all."""
+    # The resolver answers a wrong method as a wrong path.
+    methods = {str(route.method) for route in routes_of(app) if route.rule.match(path.removeprefix("/api"))}
+    if not methods:
+        raise NotFound(f"there is nothing at {path}")
+    return ", ".join(sorted(methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set())))
+
+
+def _failed(app: APIGatewayHttpResolver, error: Exception) -> Response[str]:
+    if isinstance(error, NotFoundError):
+        return _no_such_route(app)
+    return _error(error, app.current_event.request_context.request_id)
+
+
+def _error(error: Exception, request_id: str) -> Response[str]:
+    """The one place where an exception becomes a status."""
+    if isinstance(error, RequestValidationError):
+        error = InvalidValue(_what_is_invalid(error.errors()))
+    status, code, said = 500, "internal", "something went wrong here; the log has it under this request_id"
+    if isinstance(error, HistoryError) and type(error) is not HistoryError and error.told:
+        status, code, said = error.status, error.code, str(error)
+    if isinstance(error, Unavailable):
+        # Where it is and as whom we ask for it is nobody's business.
+        said = error.shown
+    if status >= 500:  # noqa: PLR2004
+        logger.error("request %s failed: %s", request_id, error, exc_info=error)
+    body = to_json({"success": False, "error": clean(said), "code": code, "request_id": request_id})
+    return Response(status, JSON, body, {"Cache-Control": "no-store"})
+
+
+def _what_is_invalid(errors: Sequence[Mapping[str, Any]]) -> str:
+    first = errors[0]
+    where = ".".join(str(part) for part in first["loc"][1:] if not isinstance(part, int)) or "the body"
+    return f"{where}: {first['msg']}"

@@ -1,0 +1,1 @@
+"""Videos: inspected, thumbnailed, brought into the bucket."""

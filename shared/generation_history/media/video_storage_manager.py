@@ -1,0 +1,270 @@
+"""VideoStorageManager: brings a finished video home: download, inspect, thumbnail, upload."""
+
+import logging
+import tempfile
+import threading
+import time
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import get_args
+from uuid import uuid4
+
+from generation_history import settings
+from generation_history.errors import (
+    HistoryError,
+    InvalidValue,
+    JobGone,
+    MachineFault,
+    ProviderError,
+    SceneFailure,
+    StoreRefused,
+)
+from generation_history.files.machine_faults import machine_faults
+from generation_history.files.mp4 import check_is_mp4
+from generation_history.files.temp_space import TEMP_SPACE
+from generation_history.ids import as_uuid
+from generation_history.media import ffmpeg
+from generation_history.models import VariantType, VideoMetadata
+from generation_history.providers.sora import DOWNLOAD_SECONDS, MAX_VIDEO_BYTES, SoraProvider
+from generation_history.storage.object_store import ObjectStore, scene_key, thumbnail_key
+
+logger = logging.getLogger(__name__)
+
+MAX_SCENE_NUMBER = 1000
+#: More downloads at once than there ever are.
+NO_LIMIT = 1_000_000
+
+
+class VideoStorageManager:
+    """Downloads videos from the configured servers only, and keeps them in the configured bucket.
+
+    Paths are those of files in a temporary folder; the caller of a single step removes its file, or
+    cleanup_temp_directory() does after a day. A failure is a SceneFailure whose failure_code says what was wrong, or a
+    MachineFault, which says nothing of the video: the same call may work later, or on another machine.
+    """
+
+    def __init__(self, *, store: ObjectStore | None = None, downloads: int | None = None) -> None:
+        """Download at most so many videos at once, None being no limit; inspecting and uploading go on beside them."""
+        self._store = store
+        self._downloading = threading.BoundedSemaphore(downloads or NO_LIMIT)
+        # One at a time: it is the processor that each waits for, and memory would add up.
+        self._inspecting = threading.Lock()
+
+    def process_and_store_video(
+        self,
+        sora_content_url: str,
+        openai_api_key: str,
+        generation_id: str,
+        variant_type: str,
+        scene_number: int,
+        *,
+        attempt: int = 1,
+        seconds: float | None = None,
+        may_be_home: bool = False,
+    ) -> tuple[str, str | None, VideoMetadata]:
+        """The plain URLs of the stored video and thumbnail, and what the video is; nothing is left in temp.
+
+        The video comes first: if only its thumbnail cannot be made, or is refused by the store, that URL is None and
+        metadata["thumbnail_error"] says why. A store that may have taken it all the same is a failure as for the video:
+        no row would name the object.
+        The same call again writes the same bytes to the same keys. The download takes at most so many seconds. A video
+        that the provider does not have any more may be home already: who brought it died before that was recorded.
+        With may_be_home, which says that this attempt had no other job, that is looked for after any failure.
+        """
+        key = _checked_key(generation_id, variant_type, scene_number, attempt)
+        video = _temp_folder() / f"{uuid4()}.mp4"
+        thumbnail = video.with_suffix(".jpg")
+        # Whatever the steps do not say by themselves: files and memory that only this machine has too little of.
+        try:
+            with machine_faults("bring a video home"):
+                self._download_or_find(sora_content_url, openai_api_key, key, video, seconds, may_be_home=may_be_home)
+                return self._inspect_and_store(key, video, thumbnail)
+        finally:
+            video.unlink(missing_ok=True)
+            thumbnail.unlink(missing_ok=True)
+            TEMP_SPACE.release(video)
+
+    def _download_or_find(
+        self, url: str, api_key: str, key: str, video: Path, seconds: float | None, *, may_be_home: bool
+    ) -> None:
+        try:
+            self._download(url, api_key, video, seconds)
+        except (ProviderError, SceneFailure) as error:
+            if not (may_be_home or isinstance(error, JobGone)) or not self._find(key, video):
+                raise
+
+    def _find(self, key: str, video: Path) -> bool:
+        """Whether the store has the video; it is at that path then."""
+        size = self.store.size(key)
+        if size is None:
+            return False
+        TEMP_SPACE.reserve(video, size, most=MAX_VIDEO_BYTES, until=time.monotonic())
+        try:
+            return self.store.get(key, video)
+        except FileNotFoundError:
+            # Purged since.
+            return False
+
+    def _inspect_and_store(self, key: str, video: Path, thumbnail: Path) -> tuple[str, str | None, VideoMetadata]:
+        try:
+            with self._inspecting:
+                inspection = ffmpeg.inspect(video, thumbnail)
+        except MachineFault as fault:
+            self._save_for_later(key, video, fault)
+            raise
+        metadata = VideoMetadata(
+            duration=round(inspection.seconds), resolution=inspection.resolution, file_size=video.stat().st_size
+        )
+        video_url = self.store.put(key, video, content_type="video/mp4")
+        thumbnail_url, thumbnail_error = None, inspection.thumbnail_error
+        if thumbnail_error is None:
+            thumbnail_url, thumbnail_error = self._try_thumbnail(thumbnail_key(key), thumbnail)
+        if thumbnail_error is not None:
+            metadata["thumbnail_error"] = thumbnail_error
+        return video_url, thumbnail_url, metadata
+
+    def _save_for_later(self, key: str, video: Path, fault: MachineFault) -> None:
+        """What came whole is kept, though nothing is known of it yet: the provider may have it for an hour only.
+
+        Whoever inspects it later finds it under its key, as after a death between the objects and the row.
+        """
+        try:
+            if self.store.size(key) is None:
+                self.store.put(key, video, content_type="video/mp4")
+        except HistoryError as error:
+            logger.warning("a video that cannot be inspected (%s) could not be stored either: %s", fault, error)
+
+    def _try_thumbnail(self, key: str, thumbnail: Path) -> tuple[str | None, str | None]:
+        try:
+            return self.store.put(key, thumbnail, content_type="image/jpeg"), None
+        except StoreRefused as refusal:
+            return None, f"the thumbnail could not be stored: {refusal}"
+
+    def download_sora_video(self, video_content_url: str, openai_api_key: str, *, seconds: float | None = None) -> str:
+        """The path of the downloaded mp4, whole and checked; the download takes at most so many seconds.
+
+        The key goes to the servers that SORA_BASE_URL names and to no other: InvalidValue for any other URL.
+        """
+        target = _temp_folder() / f"{uuid4()}.mp4"
+        self._download(video_content_url, openai_api_key, target, seconds)
+        return str(target)
+
+    def _download(self, url: str, key: str, target: Path, seconds: float | None) -> None:
+        with self._turn(DOWNLOAD_SECONDS if seconds is None else seconds) as left:
+            _provider_of(url, key).fetch(url, target, seconds=left)
+
+    @contextmanager
+    def _turn(self, seconds: float) -> Generator[float, None, None]:
+        """A turn to download, and what is left of these seconds: waiting for it is part of a download's time."""
+        ends_at = time.monotonic() + seconds
+        if not self._downloading.acquire(timeout=seconds):
+            raise SceneFailure("download_failed", f"no other download ended within {seconds:.0f} s")
+        try:
+            yield ends_at - time.monotonic()
+        finally:
+            self._downloading.release()
+
+    def generate_thumbnail(self, video_path: str) -> str:
+        """The path of a JPEG, 640 wide, of the frame at one second, or the first where the video is shorter."""
+        thumbnail = _temp_folder() / f"{uuid4()}.jpg"
+        error = ffmpeg.inspect(_readable(video_path), thumbnail).thumbnail_error
+        if error is not None:
+            raise SceneFailure("invalid_video", error)
+        return str(thumbnail)
+
+    def get_video_metadata(self, video_path: str) -> VideoMetadata:
+        """The duration in whole seconds, the resolution as WIDTHxHEIGHT and the size in bytes."""
+        video = _readable(video_path)
+        thumbnail = _temp_folder() / f"{uuid4()}.jpg"
+        try:
+            inspection = ffmpeg.inspect(video, thumbnail)
+        finally:
+            thumbnail.unlink(missing_ok=True)
+        return VideoMetadata(
+            duration=round(inspection.seconds), resolution=inspection.resolution, file_size=video.stat().st_size
+        )
+
+    def upload_video_to_spaces(self, video_path: str, generation_id: str, variant_type: str, scene_number: int) -> str:
+        """The plain URL of the stored video."""
+        key = _checked_key(generation_id, variant_type, scene_number, 1)
+        return self.store.put(key, _readable(video_path), content_type="video/mp4")
+
+    def upload_thumbnail_to_spaces(
+        self, thumbnail_path: str, generation_id: str, variant_type: str, scene_number: int
+    ) -> str:
+        """The plain URL of the stored thumbnail."""
+        key = thumbnail_key(_checked_key(generation_id, variant_type, scene_number, 1))
+        return self.store.put(key, _file(thumbnail_path), content_type="image/jpeg")
+
+    def cleanup_temp_directory(self, max_age_hours: float = 24) -> int:
+        """The number of files removed from the temporary folder because they were older than that."""
+        oldest = time.time() - max_age_hours * 3600
+        removed = 0
+        try:
+            for path in _temp_folder().iterdir():
+                removed += _remove_if_older(path, oldest)
+        except (MachineFault, OSError) as error:
+            # A folder that is full, or gone, is in the way of what is stored, and of nothing else.
+            logger.warning("the temporary folder cannot be cleaned: %s", error)
+        return removed
+
+    @property
+    def store(self) -> ObjectStore:
+        """The bucket that videos are kept in."""
+        if self._store is None:
+            self._store = ObjectStore(settings.spaces())
+        return self._store
+
+
+def providers(key: str) -> Sequence[SoraProvider]:
+    """A client for each configured server, the one for new jobs first."""
+    configured = settings.provider()
+    return [SoraProvider(url, key, download_hosts=configured.download_hosts) for url in configured.base_urls]
+
+
+def _provider_of(content_url: str, key: str) -> SoraProvider:
+    candidates = providers(key)
+    return next((known for known in candidates if known.has(content_url)), candidates[0])
+
+
+def _checked_key(generation_id: str, variant_type: str, scene_number: int, attempt: int) -> str:
+    generation = as_uuid(generation_id)
+    if generation is None:
+        raise InvalidValue("generation_id must be a UUID")
+    if variant_type not in get_args(VariantType):
+        raise InvalidValue(f"variant_type must be one of {', '.join(get_args(VariantType))}")
+    if not 1 <= scene_number <= MAX_SCENE_NUMBER:
+        raise InvalidValue(f"scene_number must be from 1 to {MAX_SCENE_NUMBER}")
+    return scene_key(generation, variant_type, scene_number, attempt=attempt)
+
+
+def _temp_folder() -> Path:
+    with machine_faults("use the temporary folder"):
+        folder = Path(tempfile.gettempdir()) / "generation-history"
+        folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+def _remove_if_older(path: Path, oldest: float) -> bool:
+    try:
+        if not path.is_file() or path.stat().st_mtime >= oldest:
+            return False
+        path.unlink()
+    except FileNotFoundError:
+        # Its own process was quicker.
+        return False
+    return True
+
+
+def _readable(video_path: str) -> Path:
+    video = _file(video_path)
+    check_is_mp4(video)
+    return video
+
+
+def _file(path: str) -> Path:
+    file = Path(path)
+    if not file.is_file():
+        raise InvalidValue(f"there is no file {file.name}")
+    return file

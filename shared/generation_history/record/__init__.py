@@ -1,0 +1,1 @@
+"""What is kept of every generation, written and read under its owner."""

@@ -1,0 +1,341 @@
+"""GenerationManager: with GenerationReader and SceneWriter, the only SQL on the record's four tables."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+from uuid import UUID
+
+from generation_history.db.database import Statement
+from generation_history.errors import InvalidValue, Repeated
+from generation_history.ids import as_uuid, uuid7
+from generation_history.models import METADATA_KINDS, Generation, MetadataRow, Variant
+from generation_history.record.generation_reader import (
+    READ_DELETED_TOO,
+    READ_GENERATION,
+    READ_VARIANT,
+    row_id,
+)
+from generation_history.record.scene_writer import SceneWriter, record_scenes
+from generation_history.record.validation import checked, shallow
+
+
+@dataclass(frozen=True)
+class Once:
+    """A key under which its owner records one generation only, and the request, as JSON holds it, that it came with."""
+
+    key: str
+    request: Any
+
+    @property
+    def request_sha256(self) -> str:
+        """The request's fingerprint, whatever the order of its names."""
+        return hashlib.sha256(json.dumps(self.request, sort_keys=True).encode()).hexdigest()
+
+
+class GenerationManager(SceneWriter):
+    """The record of one owner, to read and to write: the database shows and takes that owner's rows only.
+
+    Records are plain dicts as models.py describes them. An id that names nothing of this owner's, or nothing any more,
+    is None from get_generation and NotFound from a write. None for an argument of an update leaves that column alone.
+    """
+
+    # ------------------------------------------------------------ generations
+
+    def create_generation(
+        self,
+        source_video_url: str,
+        source_video_type: str,
+        variant_types: Sequence[str],
+        cost_estimate: float | None,
+        *,
+        start: bool = False,
+        metadata: Mapping[str, Any] | None = None,
+        once: Once | None = None,
+    ) -> Generation:
+        """The new generation, pending; with start it is processing and its variants exist.
+
+        cost_estimate is in US dollars, None when unknown; metadata is by kind, as save_metadata takes it. What was
+        recorded before under the key of once is returned as it is now, even if it was deleted, and nothing is
+        recorded; with another request it is a Conflict.
+        """
+        generation_id = uuid7()
+        statements = self._create_statements(
+            generation_id, source_video_url, source_video_type, variant_types, cost_estimate, start=start
+        )
+        return self._create(generation_id, statements, metadata, once)
+
+    def create_with_scenes(
+        self,
+        source_video_url: str,
+        source_video_type: str,
+        prompts: Mapping[str, Sequence[str]],
+        *,
+        cost_estimate: float | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        submit: bool = True,
+        model: str | None = None,
+        size: str | None = None,
+        seconds: int | None = None,
+        once: Once | None = None,
+    ) -> Generation:
+        """A generation with all its variants and scenes, recorded and queued for submission in one transaction.
+
+        once is as create_generation takes it.
+        """
+        generation_id = uuid7()
+        variants = {variant_type: uuid7() for variant_type in prompts}
+        statements = self._create_statements(
+            generation_id, source_video_url, source_video_type, list(prompts), cost_estimate, start=True, ids=variants
+        )
+        for variant_type, variant_id in variants.items():
+            statements.append(
+                record_scenes(variant_id, prompts[variant_type], submit=submit, model=model, size=size, seconds=seconds)
+            )
+        return self._create(generation_id, statements, metadata, once)
+
+    def update_generation_status(
+        self, generation_id: str, status: str, error_message: str | None = None, actual_cost: float | None = None
+    ) -> Generation:
+        """The generation with this status; a completed or failed set here stands whatever its scenes do.
+
+        A pending or processing takes that back: as soon as a scene has begun, the scenes say what it is.
+        For a failed one nothing more is paid: what was not submitted is cancelled, what was still comes home. A
+        reported actual_cost (US dollars) is kept as reported.
+        """
+        update = """
+            update generations
+            set status = %(status)s::text, status_set_by_caller = %(status)s in ('completed', 'failed'),
+                completed_at = case when %(status)s = 'completed' then coalesce(completed_at, now()) end,
+                error_message = coalesce(%(error_message)s, case when %(status)s = 'failed' then error_message end),
+                actual_cost = coalesce(%(actual_cost)s, actual_cost),
+                actual_cost_reported = actual_cost_reported or %(actual_cost)s is not null
+            where id = %(id)s and deleted_at is null
+        """
+        values = checked(status=status, error_message=error_message, actual_cost=actual_cost)
+        found = {"id": row_id(generation_id, "generation"), **values}
+        cancel = _cancel_unsubmitted(found["id"], "its generation failed") if status == "failed" else []
+        roll_up: Statement = ("select roll_up(%(id)s)", found)
+        return cast(
+            "Generation", self._record_of("generation", *cancel, (update, found), roll_up, (READ_GENERATION, found))
+        )
+
+    def report_cost(self, generation_id: str, actual_cost: float | None) -> Generation:
+        """The generation with this cost (US dollars), which stands whatever is rendered; its status is left alone."""
+        report = """
+            update generations
+            set actual_cost = coalesce(%(actual_cost)s, actual_cost),
+                actual_cost_reported = actual_cost_reported or %(actual_cost)s is not null
+            where id = %(id)s and deleted_at is null
+        """
+        found = {"id": row_id(generation_id, "generation"), **checked(actual_cost=actual_cost)}
+        return cast("Generation", self._record_of("generation", (report, found), (READ_GENERATION, found)))
+
+    def delete_generation(self, generation_id: str, *, purge: bool = False) -> bool:
+        """True when it was there and is hidden now: what was not submitted is cancelled, what is paid comes home.
+
+        restore_generation undoes it for 30 days; with purge it is gone for good with the next purge, also if it was
+        deleted before.
+        """
+        found = as_uuid(generation_id)
+        if found is None:
+            return False
+        hide = """
+            update generations
+            set deleted_at = coalesce(deleted_at, now()),
+                purge_at = now() + case when %(purge)s then interval '0' else interval '30 days' end
+            where id = %(id)s and (deleted_at is null or %(purge)s) and purging_since is null
+            returning id
+        """
+        by_id = {"id": found, "purge": purge}
+        roll_up: Statement = ("select roll_up(%(id)s)", by_id)
+        return bool(self._db.run(self.owner_id, *_cancel_unsubmitted(found, "deleted"), roll_up, (hide, by_id)))
+
+    def restore_generation(self, generation_id: str) -> bool:
+        """True when it was deleted and is back: what the deletion had cancelled is queued again."""
+        found = as_uuid(generation_id)
+        if found is None:
+            return False
+        restore = "select restore_generation(%(id)s) as restored"
+        return bool(self._db.run(self.owner_id, (restore, {"id": found}))[0]["restored"])
+
+    # ------------------------------------------------------------ variants
+
+    def create_variant(self, generation_id: str, variant_type: str, total_scenes: int = 4) -> Variant:
+        """The new variant, pending; a second one of the same type is a Conflict."""
+        insert = """
+            insert into variants (id, generation_id, owner_id, variant_type, total_scenes)
+            values (%(id)s, %(generation_id)s, %(owner_id)s, %(variant_type)s, %(total_scenes)s)
+            on conflict (id) do nothing
+        """
+        row = {
+            "id": uuid7(),
+            "generation_id": row_id(generation_id, "generation"),
+            "owner_id": self.owner_id,
+            **checked(variant_type=variant_type, total_scenes=total_scenes),
+        }
+        lock: Statement = ("select open_generation(%(generation_id)s, 'generation')", row)
+        return cast("Variant", self._record_of("variant", lock, (insert, row), (READ_VARIANT, row)))
+
+    def update_variant_status(
+        self, variant_id: str, status: str, scenes_completed: int | None = None, error_message: str | None = None
+    ) -> Variant:
+        """The variant with this status; a completed or failed set here stands whatever its scenes do."""
+        lock = "select lock_generation((select generation_id from variants where id = %(id)s))"
+        update = """
+            update variants
+            set status = %(status)s::text, status_set_by_caller = %(status)s in ('completed', 'failed'),
+                completed_at = case when %(status)s = 'completed' then coalesce(completed_at, now()) end,
+                scenes_completed = coalesce(%(scenes_completed)s, scenes_completed),
+                error_message = coalesce(%(error_message)s, case when %(status)s = 'failed' then error_message end)
+            where id = %(id)s
+        """
+        roll_up = "select roll_up(generation_id) from variants where id = %(id)s"
+        values = checked(status=status, scenes_completed=scenes_completed, error_message=error_message)
+        found = {"id": row_id(variant_id, "variant"), **values}
+        return cast(
+            "Variant",
+            self._record_of("variant", (lock, found), (update, found), (roll_up, found), (READ_VARIANT, found)),
+        )
+
+    # ------------------------------------------------------------ metadata
+
+    def save_metadata(
+        self,
+        generation_id: str,
+        original_analysis: Any = None,
+        transformation_data: Any = None,
+        prompts_data: Any = None,
+        evaluation_data: Any = None,
+    ) -> MetadataRow:
+        """The generation's metadata with what was given replaced; a kind that is None stays as it was."""
+        found = row_id(generation_id, "generation")
+        kinds: dict[str, Any] = dict(
+            zip(METADATA_KINDS, (original_analysis, transformation_data, prompts_data, evaluation_data), strict=True)
+        )
+        read: Statement = (
+            """
+            select row_to_json(r) as record from (
+                select m.id, m.generation_id, m.original_analysis, m.transformation_data, m.prompts_data,
+                       m.evaluation_data, m.created_at, m.updated_at
+                from generation_metadata m join generations g on g.id = m.generation_id
+                where m.generation_id = %(id)s and g.deleted_at is null) r
+            """,
+            {"id": found},
+        )
+        lock: Statement = ("select open_generation(%(id)s, 'generation')", {"id": found})
+        return cast("MetadataRow", self._record_of("generation", lock, self._save_metadata(found, kinds), read))
+
+    # ------------------------------------------------------------ how
+
+    def _create(
+        self,
+        generation_id: UUID,
+        statements: Sequence[Statement],
+        metadata: Mapping[str, Any] | None,
+        once: Once | None,
+    ) -> Generation:
+        """The generation that the statements record, the first of them its row; or what was recorded before."""
+        generation, *parts = statements
+        if metadata:
+            parts.append(self._save_metadata(generation_id, metadata))
+        if once:
+            found = {"key": once.key, "request_sha256": once.request_sha256, "id": generation_id}
+            parts.insert(0, ("select record_once(%(key)s, %(request_sha256)s, %(id)s)", found))
+        read: Statement = (READ_GENERATION, {"id": generation_id})
+        try:
+            return cast("Generation", self._record_of("generation", generation, *parts, read))
+        except Repeated as before:
+            return cast("Generation", self._record_of("generation", (READ_DELETED_TOO, {"id": str(before)})))
+
+    def _create_statements(
+        self,
+        generation_id: UUID,
+        source_video_url: str,
+        source_video_type: str,
+        variant_types: Sequence[str],
+        cost_estimate: float | None,
+        *,
+        start: bool,
+        ids: Mapping[str, UUID] | None = None,
+    ) -> list[Statement]:
+        values = checked(
+            source_video_url=source_video_url,
+            source_video_type=source_video_type,
+            variant_types=variant_types or [],
+            cost_estimate=cost_estimate,
+        )
+        types: list[str] = values["variant_types"]
+        if len(set(types)) != len(types):
+            raise InvalidValue("variant_types names a type twice")
+        insert = """
+            insert into generations
+                (id, owner_id, source_video_url, source_video_type, status, total_variants, variant_types,
+                 cost_estimate)
+            values (%(id)s, %(owner_id)s, %(source_video_url)s, %(source_video_type)s, %(status)s,
+                cardinality(%(variant_types)s::text[]), %(variant_types)s, %(cost_estimate)s)
+            on conflict (id) do nothing
+        """
+        insert_variants = """
+            insert into variants (id, generation_id, owner_id, variant_type)
+            select t.id, %(id)s, %(owner_id)s, t.variant_type
+            from unnest(%(variant_ids)s::uuid[], %(variant_types)s::text[]) t (id, variant_type)
+            on conflict (id) do nothing
+        """
+        row = {
+            "id": generation_id,
+            "owner_id": self.owner_id,
+            "status": "processing" if start else "pending",
+            "variant_ids": [ids[variant_type] if ids else uuid7() for variant_type in types],
+            **values,
+        }
+        return [(insert, row), (insert_variants, row)] if start else [(insert, row)]
+
+    def _save_metadata(self, generation_id: UUID, kinds: Mapping[str, Any]) -> Statement:
+        save = """
+            insert into generation_metadata
+                (id, generation_id, owner_id, original_analysis, transformation_data, prompts_data, evaluation_data)
+            values (%(id)s, %(generation_id)s, %(owner_id)s, %(original_analysis)s::jsonb,
+                %(transformation_data)s::jsonb, %(prompts_data)s::jsonb, %(evaluation_data)s::jsonb)
+            on conflict on constraint generation_metadata_generation_id_key do update set
+                original_analysis = coalesce(excluded.original_analysis, generation_metadata.original_analysis),
+                transformation_data = coalesce(excluded.transformation_data, generation_metadata.transformation_data),
+                prompts_data = coalesce(excluded.prompts_data, generation_metadata.prompts_data),
+                evaluation_data = coalesce(excluded.evaluation_data, generation_metadata.evaluation_data)
+        """
+        for kind in kinds:
+            if kind not in METADATA_KINDS:
+                raise InvalidValue(f"metadata is of the kinds {', '.join(METADATA_KINDS)}, not {kind!r}")
+        values = {kind: _json(kind, kinds.get(kind)) for kind in METADATA_KINDS}
+        return save, {"id": uuid7(), "generation_id": generation_id, "owner_id": self.owner_id, **values}
+
+
+def _cancel_unsubmitted(generation_id: UUID, why: str) -> list[Statement]:
+    """Fail what still waits to be submitted; whoever is about to post it loses its lease."""
+    cancel = """
+        with cancelled as (
+            delete from jobs j using scenes s, variants v
+            where s.id = j.scene_id and v.id = s.variant_id and v.generation_id = %(id)s and j.step = 'submit'
+            returning j.scene_id
+        )
+        update scenes set status = 'failed', error_code = 'cancelled', error_message = %(why)s
+        where id in (select scene_id from cancelled) and status not in ('completed', 'failed')
+    """
+    by_id = {"id": generation_id, "why": f"{why} before this was submitted"}
+    return [("select lock_generation(%(id)s)", by_id), (cancel, by_id)]
+
+
+def _json(name: str, value: Any) -> str | None:
+    if value is None:
+        return None
+    try:
+        # As it is, not escaped: so lone surrogates show here, which Postgres would refuse without a name.
+        text = json.dumps(shallow(value), allow_nan=False, ensure_ascii=False)
+        text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidValue(f"{name} cannot be kept as JSON: {error}") from None
+    if re.search(r"(?<!\\)(?:\\\\)*\\u0000", text):
+        raise InvalidValue(f"{name} cannot be kept as JSON: it has a NUL character")
+    return text

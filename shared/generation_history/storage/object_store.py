@@ -1,0 +1,381 @@
+"""ObjectStore: the Spaces bucket (any S3-compatible one): put, delete, signed URLs."""
+
+import base64
+import hashlib
+import re
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
+from datetime import datetime
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from urllib.parse import quote, unquote
+
+from generation_history.errors import SceneFailure, StoreRefused
+from generation_history.settings import SpacesSettings
+from generation_history.storage import etags
+from generation_history.storage.s3_client import NoSuchUpload, OtherAnswer, S3Client
+from generation_history.storage.signing import SIGNED_URL_SECONDS as SIGNED_URL_SECONDS
+from generation_history.storage.signing import SIGNING_WINDOW_SECONDS, SigningWindow
+from generation_history.time_limit import within
+
+CONNECT_SECONDS = 5
+READ_SECONDS = 60
+ATTEMPTS = 3
+#: Of what is written and read before something is paid for: whoever waits can do it again.
+SMALL_CONNECT_SECONDS = 3
+SMALL_READ_SECONDS = 5
+SMALL_ATTEMPTS = 2
+#: As a whole, with the tries and what proves it.
+SMALL_SECONDS = 20
+#: An object is read in pieces of this size, so that none is ever whole in memory.
+PIECE_BYTES = 256 * 1024
+#: An object never changes under its key.
+CACHE_CONTROL = "private, max-age=31536000, immutable"
+
+_NO_CONTENT: Final = 204
+#: What follows the generation in the key of a scene's object, in a URL.
+_SCENE_KEY: Final = re.compile(r"(?:soft|medium|aggressive|ultra)/scene_[0-9._a-z]+(?=[?#]|\Z)")
+#: An operation of S3Client.call.
+Call = Callable[..., Any]
+_Result = TypeVar("_Result")
+
+
+class ObjectStore:
+    """One bucket. A failure to reach or use it is a SceneFailure storage_failed that names the setting to look at.
+
+    It is a StoreRefused where the store provably did nothing.
+    """
+
+    def __init__(self, settings: SpacesSettings) -> None:
+        self._settings = settings
+        self._window: SigningWindow | None = None
+
+    def put(self, key: str, path: Path, *, content_type: str) -> str:
+        """The plain URL of the object, which provably holds the file's bytes now.
+
+        One PUT, so the object appears whole or not at all, and nothing unfinished stays behind.
+        """
+        with path.open("rb") as body:
+            md5 = hashlib.file_digest(body, "md5").digest()
+            size = body.tell()
+            body.seek(0)
+            self._put(self._call, key, body, size, md5, ContentType=content_type, CacheControl=CACHE_CONTROL)
+        return self.url(key)
+
+    def put_bytes(self, key: str, body: bytes, *, content_type: str) -> None:
+        """Guarantees within SMALL_SECONDS that the object provably holds these few bytes; else a SceneFailure."""
+        md5 = hashlib.md5(body, usedforsecurity=False).digest()
+        call, headers = self._small_client.call, {"ContentType": content_type, "CacheControl": "no-store"}
+        self._in_time(lambda: self._put(call, key, body, len(body), md5, **headers))
+
+    def _put(self, call: Call, key: str, body: Any, size: int, md5: bytes, **headers: str) -> None:
+        # The store compares the MD5 with what reached it. No ACL: buckets are private by default, many know no ACLs.
+        answer = call("put_object", Key=key, Body=body, ContentMD5=base64.b64encode(md5).decode(), **headers)
+        if not etags.proves(answer, md5.hex()):
+            with _not_refused():
+                # An ETag of a kind of its own, and nothing else: as a store answers a PUT.
+                self._look(call, key, size, of_a_store=etags.plain(answer.get("ETag")) != "" and not _has_body(answer))
+                if etags.denies(answer, md5.hex()) and self._md5(call, key) != md5:
+                    raise self._failure(f"holds other bytes than were put as {key}")
+
+    def _look(self, call: Call, key: str, size: int, *, of_a_store: bool) -> None:
+        """Returns where the store lists an object of this size; for answers whose ETag proves nothing.
+
+        One that answered of_a_store need not list as others do, though it must answer in XML.
+        """
+        try:
+            found = self._find(call, key)
+        except OtherAnswer as other:
+            if of_a_store and other.of_a_store:
+                return
+            raise
+        if found is None or found["Size"] != size:
+            raise self._failure(f"does not hold all of {key}, though it said so")
+
+    def _md5(self, call: Call, key: str) -> bytes:
+        md5 = hashlib.md5(usedforsecurity=False)
+        with self._read(call, key) as (_, pieces):
+            for piece in pieces:
+                md5.update(piece)
+        return md5.digest()
+
+    def get(self, key: str, path: Path) -> bool:
+        """Whether there is an object of this key; its bytes are a new file at path then."""
+        listed = self._find(self._call, key)
+        if listed is None:
+            return False
+        try:
+            with self.read(key) as (size, pieces), path.open("xb") as file:
+                file.writelines(pieces)
+            if size != listed["Size"]:
+                raise self._failure(f"gave {size} bytes of {key}, but lists {listed['Size']}")
+        except (SceneFailure, OSError):
+            path.unlink(missing_ok=True)
+            raise
+        return True
+
+    def get_bytes(self, key: str, *, most_bytes: int) -> bytes | None:
+        """The bytes of a small object within SMALL_SECONDS, None where the store itself says that there is none.
+
+        SceneFailure for whatever else there may be: no answer, another server's, more bytes than that.
+        """
+
+        def get() -> bytes | None:
+            read = bytearray()
+            try:
+                with self._read(self._small_client.call, key) as (_, pieces):
+                    for piece in pieces:
+                        read.extend(piece)
+                        if len(read) > most_bytes:
+                            raise self._failure(f"has more than {most_bytes} bytes as {key}")
+            except FileNotFoundError:
+                return None
+            return bytes(read)
+
+        return self._in_time(get)
+
+    def read(self, key: str) -> AbstractContextManager[tuple[int, Iterator[bytes]]]:
+        """The size of an object and its bytes, a piece at a time; FileNotFoundError where there is none."""
+        return self._read(self._call, key)
+
+    @contextmanager
+    def _read(self, call: Call, key: str) -> Generator[tuple[int, Iterator[bytes]]]:
+        found = call("get_object", Key=key)
+        with closing(found["Body"]) as body:
+            size = found.get("ContentLength")
+            if size is None:
+                listed = self._find(call, key)
+                size = listed["Size"] if listed else 0
+            yield size, self._pieces(body, size)
+
+    def _pieces(self, body: Any, size: int) -> Iterator[bytes]:
+        # Late, as boto3.
+        from botocore.exceptions import BotoCoreError  # noqa: PLC0415
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415
+
+        read = 0
+        try:
+            while piece := body.read(PIECE_BYTES):
+                read += len(piece)
+                yield piece
+        except (BotoCoreError, HTTPError, OSError) as error:
+            raise self._failure(f"broke off: {type(error).__name__}") from None
+        if read != size:
+            raise self._failure(f"broke off after {read} of {size} bytes")
+
+    def size(self, key: str) -> int | None:
+        """The bytes of the object of this key, None where there is none."""
+        found = self._find(self._call, key)
+        return found["Size"] if found else None
+
+    def _find(self, call: Call, key: str) -> Any:
+        """The object of this key, as a list names it; None where there is none."""
+        found = self._page(call, key, MaxKeys=1).get("Contents", [])
+        return found[0] if found and found[0]["Key"] == key else None
+
+    def _page(self, call: Call, prefix: str, **asked: object) -> Any:
+        """A page of the list of what starts with the prefix, and of nothing else: what is listed may be deleted."""
+        page = call("list_objects_v2", Prefix=prefix, **asked)
+        objects = page.get("Contents", [])
+        whole = all(found.keys() >= {"Key", "Size", "LastModified"} for found in objects)
+        if not whole or "IsTruncated" not in page or page.get("KeyCount", 0) > len(objects):
+            raise self._failure("broke off a list of objects")
+        ours = all(found["Key"].startswith(prefix) for found in objects)
+        if not ours or unquote(page.get("Prefix", prefix)) != unquote(prefix):
+            raise self._failure(f"listed other objects than those under {prefix}")
+        return page
+
+    def delete(self, key: str) -> None:
+        """Guarantees that there is no object of this key."""
+        try:
+            answer = self._call("delete_object", Key=key)
+        except FileNotFoundError:
+            return
+        # Only a store says so; after any other success it is looked for.
+        if not _says_no_content(answer) and self._find(self._call, key):
+            raise self._failure(f"still has {key}, though it was deleted")
+
+    def keys(self, prefix: str) -> Iterator[tuple[str, datetime]]:
+        """Every key that starts with the prefix, and when its object was written last."""
+        after: dict[str, str] = {}
+        while True:
+            page = self._page(self._call, prefix, **after)
+            yield from ((found["Key"], found["LastModified"]) for found in page.get("Contents", []))
+            if not page["IsTruncated"]:
+                return
+            token = page.get("NextContinuationToken")
+            if token is None or token == after.get("ContinuationToken"):
+                raise self._failure("does not go on with a list of objects")
+            after = {"ContinuationToken": token}
+
+    def modified(self, key: str) -> datetime | None:
+        """When the object of this key was written last, None where there is none."""
+        return next((at for found, at in self.keys(key) if found == key), None)
+
+    def begin_upload(self, key: str, *, content_type: str) -> str:
+        """The id of a new upload in parts; the object appears, whole, when it is finished."""
+        headers = {"ContentType": content_type, "CacheControl": CACHE_CONTROL}
+        begun = self._call("create_multipart_upload", Key=key, **headers)
+        if not begun.get("UploadId"):
+            raise self._failure(f"began no upload of {key}")
+        return begun["UploadId"]
+
+    def upload_part(self, key: str, upload_id: str, number: int, body: bytes | bytearray) -> str:
+        """The tag of an upload's part, which finish_upload asks for; numbers count from 1."""
+        md5 = hashlib.md5(body, usedforsecurity=False).digest()
+        part = {"UploadId": upload_id, "PartNumber": number, "ContentMD5": base64.b64encode(md5).decode()}
+        answer = self._call("upload_part", Key=key, Body=body, **part)
+        if not etags.plain(answer.get("ETag")) or etags.denies(answer, md5.hex()):
+            raise self._failure(f"did not say that it holds part {number} of {key}")
+        return answer["ETag"]
+
+    def finish_upload(self, key: str, upload_id: str, tags: Sequence[str], size: int) -> None:
+        """Guarantees that the object is there, of all the parts in order; size is what they have together."""
+        parts = [{"PartNumber": number, "ETag": tag} for number, tag in enumerate(tags, 1)]
+        named = {"UploadId": upload_id, "MultipartUpload": {"Parts": parts}}
+        try:
+            answer = self._call("complete_multipart_upload", Key=key, **named)
+        except NoSuchUpload:
+            # An earlier try of botocore's, whose answer was lost, may have finished it.
+            if not (found := self._find(self._call, key)) or found["Size"] != size:
+                raise
+            return
+        tag = etags.plain(answer.get("ETag"))
+        if tag == "" or tag != etags.of_parts(tags):
+            with _not_refused():
+                self._look(self._call, key, size, of_a_store=tag != "")
+
+    def unfinished_uploads(self, prefix: str) -> Iterator[tuple[str, str, datetime]]:
+        """Key, id and beginning of uploads in parts that were never finished: they cost money and show nowhere."""
+        after: dict[str, str] = {}
+        while True:
+            page = self._call("list_multipart_uploads", Prefix=prefix, **after)
+            uploads = page.get("Uploads", [])
+            if not all(found.keys() >= {"Key", "UploadId", "Initiated"} for found in uploads):
+                raise self._failure("broke off a list of uploads")
+            if not all(found["Key"].startswith(prefix) for found in uploads):
+                raise self._failure(f"listed other uploads than those under {prefix}")
+            yield from ((found["Key"], found["UploadId"], found["Initiated"]) for found in uploads)
+            # SeaweedFS goes on by the upload's id alone.
+            markers = {name: page.get(f"Next{name}") for name in ("KeyMarker", "UploadIdMarker")}
+            before, after = after, {name: marker for name, marker in markers.items() if marker}
+            if not page.get("IsTruncated"):
+                return
+            if not after or after == before:
+                raise self._failure("does not go on with a list of uploads")
+
+    def abort_upload(self, key: str, upload_id: str) -> None:
+        """Guarantees that nothing of an unfinished upload is left."""
+        try:
+            answer = self._call("abort_multipart_upload", Key=key, UploadId=upload_id)
+        except NoSuchUpload:
+            return
+        left = () if _says_no_content(answer) else self.unfinished_uploads(key)
+        if any((found, begun) == (key, upload_id) for found, begun, _ in left):
+            raise self._failure(f"still has an unfinished upload of {key}, though it was aborted")
+
+    def check(self) -> None:
+        """Guarantees that the bucket is there and may be used."""
+        # By its list, not by HEAD: a store then says in words what is wrong, and no other server can answer so.
+        if "Name" not in self._call("list_objects_v2", MaxKeys=1):
+            raise SceneFailure("storage_failed", f"DO_SPACES_ENDPOINT: {self._settings.endpoint} is no object store")
+
+    def url(self, key: str) -> str:
+        """The plain URL of an object, as kept in a row: it never expires and opens nothing by itself."""
+        return f"{self._settings.base_url}/{quote(key, safe='/~')}"
+
+    def signed_url(self, key: str, *, now: float | None = None, disposition: str | None = None) -> tuple[str, datetime]:
+        """A URL that opens the object to whoever has it, and when it stops to; the same within a signing window.
+
+        AWS Signature Version 4 in the query string, as botocore's S3SigV4QueryAuth makes it, without building a client.
+        A disposition is the Content-Disposition that the object comes with.
+        """
+        window = self.signing_window(now)
+        asked = f"response-content-disposition={quote(disposition, safe='')}" if disposition else ""
+        return window.url(f"/{quote(key, safe='/~')}", asked), window.ends
+
+    def signing_window(self, now: float | None = None) -> SigningWindow:
+        """The window that this time is in, the same object until it is over."""
+        number = (time.time() if now is None else now) // SIGNING_WINDOW_SECONDS
+        window = self._window
+        if window is None or window.number != number:
+            window = self._window = SigningWindow(number, self._settings)
+        return window
+
+    def _in_time(self, call: Callable[[], _Result]) -> _Result:
+        try:
+            return within(SMALL_SECONDS, call)
+        except TimeoutError:
+            # What hangs on in its connections is its own.
+            self.__dict__.pop("_small_client", None)
+            raise self._failure(f"took longer than {SMALL_SECONDS} seconds") from None
+
+    def _failure(self, what: str) -> SceneFailure:
+        return SceneFailure("storage_failed", f"DO_SPACES_ENDPOINT: {self._settings.endpoint} {what}")
+
+    def _call(self, operation: str, **arguments: object) -> Any:
+        return self._client.call(operation, **arguments)
+
+    @cached_property
+    def _client(self) -> S3Client:
+        return S3Client(self._settings, connect_seconds=CONNECT_SECONDS, read_seconds=READ_SECONDS, attempts=ATTEMPTS)
+
+    @cached_property
+    def _small_client(self) -> S3Client:
+        return S3Client(
+            self._settings,
+            connect_seconds=SMALL_CONNECT_SECONDS,
+            read_seconds=SMALL_READ_SECONDS,
+            attempts=SMALL_ATTEMPTS,
+        )
+
+
+@contextmanager
+def _not_refused() -> Generator[None]:
+    """What is refused in here is asked after something was stored, so that StoreRefused would be untrue."""
+    try:
+        yield
+    except StoreRefused as refusal:
+        raise SceneFailure("storage_failed", str(refusal)) from None
+
+
+def _says_no_content(answer: Any) -> bool:
+    return answer.get("ResponseMetadata", {}).get("HTTPStatusCode") == _NO_CONTENT
+
+
+def _has_body(answer: Any) -> bool:
+    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    return headers.get("content-length", "0") != "0"
+
+
+def scene_key(generation_id: object, variant_type: str, scene_number: int, *, attempt: int = 1) -> str:
+    """The key of a scene's video; a retried scene's new video lies beside the old one, never in its place."""
+    number = f"{scene_number}" if attempt == 1 else f"{scene_number}.{attempt}"
+    return f"generations/{generation_id}/{variant_type}/scene_{number}.mp4"
+
+
+def thumbnail_key(video_key: str) -> str:
+    """The key of the thumbnail that belongs to a video's key."""
+    return video_key.removesuffix(".mp4") + "_thumb.jpg"
+
+
+def key_of(url: str, generation_id: str) -> str | None:
+    """The key that a row's URL names, if it is one of this generation's; None for any other URL.
+
+    A caller may write any URL into its own row; only the keys of that row's generation are ever signed for it.
+    """
+    # A page has hundreds of them: a pattern that looks for all of it takes three times as long.
+    folder = f"/generations/{generation_id}/"
+    start = url.find(folder)
+    match = _SCENE_KEY.match(url, start + len(folder)) if start >= 0 else None
+    if match is None or "?" in url[:start] or "#" in url[:start]:
+        return None
+    return url[start + 1 : match.end()]
+
+
+@lru_cache(1_000)
+def names_scene_object(base: str, name: str) -> bool:
+    """Whether a URL that has this before and after its generation's folder is its object's, and nothing besides."""
+    return "?" not in base and "#" not in base and _SCENE_KEY.fullmatch(name) is not None

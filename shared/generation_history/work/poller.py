@@ -1,0 +1,66 @@
+"""Poller: one scheduled run of all there is to do: the scenes' steps and, beside them, an archive at a time."""
+
+import logging
+import time
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
+
+from generation_history import settings
+from generation_history.archives.archive_builder import ArchiveBuilder
+from generation_history.archives.archive_queue import ArchiveQueue
+from generation_history.db import database
+from generation_history.errors import HistoryError
+from generation_history.storage.object_store import ObjectStore
+from generation_history.work import worker
+from generation_history.work.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+#: How often scenes are looked after while there is nothing left but an archive that takes its time.
+LOOK_SECONDS = 1.0
+
+
+class Poller:
+    """A worker, and a builder in a thread of its own, so that neither waits for the other."""
+
+    def __init__(self, scenes: Worker, archives: ArchiveBuilder) -> None:
+        self._scenes = scenes
+        self._archives = archives
+        self._pool = ThreadPoolExecutor(1, "archives")
+
+    def run(self, *, seconds: float) -> tuple[int, int]:
+        """The number of scenes' steps that were done, and of archives that are ready; both end by the same deadline."""
+        deadline = time.monotonic() + seconds
+        building = self._pool.submit(copy_context().run, self._build, seconds)
+        try:
+            return self._work(building, deadline), building.result()
+        finally:
+            # It keeps to the deadline by itself; nothing goes on in an instance that has answered.
+            wait([building])
+
+    def _work(self, building: Future[int], deadline: float) -> int:
+        steps = self._scenes.run(seconds=deadline - time.monotonic())
+        while not wait([building], timeout=LOOK_SECONDS).done:
+            steps += self._scenes.run(seconds=deadline - time.monotonic())
+        return steps
+
+    def _build(self, seconds: float) -> int:
+        try:
+            return self._archives.run(seconds=seconds)
+        except HistoryError:
+            logger.exception("no archive can be built now")
+            return 0
+
+    def close(self) -> None:
+        """Guarantees that none of its threads is left, nor a connection to the database."""
+        self._pool.shutdown()
+        self._scenes.close()
+
+
+def from_settings() -> Poller:
+    """A poller as the environment describes it; NotConfigured names what is missing."""
+    scenes = worker.from_settings()
+    lease_seconds = settings.worker().lease_seconds
+    db = database.connect(settings.worker_database_url(), setting="WORKER_DATABASE_URL")
+    queue = ArchiveQueue(db, lease_seconds=lease_seconds)
+    return Poller(scenes, ArchiveBuilder(queue, ObjectStore(settings.spaces()), lease_seconds=lease_seconds))

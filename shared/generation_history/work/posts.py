@@ -1,0 +1,212 @@
+"""Posts: a POST's intent in the bucket before it is made, and its job in the row and in the bucket afterwards.
+
+Nothing here decides whether to post: the worker does, and asks first whether it was done before.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from generation_history.errors import Conflict, HistoryError, SceneFailure, Unavailable
+from generation_history.providers import VideoJob, VideoProvider, VideoRequest
+from generation_history.work.intents import Intent, Intents, fingerprint
+from generation_history.work.job_queue import Job, LateAnswer, WorkQueue
+
+logger = logging.getLogger(__name__)
+
+#: The status of a job of which no more is known than that it was accepted.
+ACCEPTED: Final = "queued"
+#: How often the bucket is told of an accepted job while the database is away.
+BUCKET_TRIES = 3
+#: An intent that took longer to put is not posted: somebody may look for its job already, and give it up.
+INTENT_SECONDS = 30
+STOOD_STILL: Final = "the worker stood still before its POST"
+
+
+class Posts:
+    """The POSTs of a worker's attempts, as the database and the bucket know them."""
+
+    def __init__(self, queue: WorkQueue, intents: Intents, *, seconds_left: Callable[[], float]) -> None:
+        """Try as long as there are seconds left to keep what is paid for."""
+        self._queue = queue
+        self._intents = intents
+        self._seconds_left = seconds_left
+
+    def put_intent(
+        self, job: Job, provider: VideoProvider, request: VideoRequest, *, intended_at: datetime
+    ) -> Intent | None:
+        """The intent that is in the bucket now, just now; None where nothing may be posted.
+
+        The bucket is asked after the intent is committed: whoever else could post it writes to the bucket before. And
+        the database is asked again once it is written: where that has failed over since, another may have seen neither.
+        """
+        began = time.monotonic()
+        intent = _intent_of(job, provider, request, intended_at)
+        try:
+            if self.was_made_before(job):
+                return None
+            self._intents.write(intent)
+        except SceneFailure as failure:
+            # It may be there all the same, and means nothing then.
+            logger.error("scene %s: no intent can be put into the bucket: %s", job.scene_id, failure)  # noqa: TRY400
+            self._queue.hold(job, str(failure), unsent=intent.token)
+            return None
+        if not self._still_stands(job):
+            # It is not taken back: it may lie in the place of another's by now, which was posted.
+            logger.warning("scene %s: not posted: the database does not know its intent any more", job.scene_id)
+            return None
+        if time.monotonic() - began > INTENT_SECONDS:
+            unsent = self.take_back(intent, STOOD_STILL)
+            self._queue.not_sent(job, STOOD_STILL, retry_after=None, unsent=unsent)
+            return None
+        return intent
+
+    def _still_stands(self, job: Job) -> bool:
+        retrying = Retrying(
+            retry=retry_if_exception_type(Unavailable),
+            stop=stop_after_delay(INTENT_SECONDS),
+            wait=wait_random_exponential(multiplier=0.2, max=2),
+            reraise=True,
+        )
+        return retrying(self._queue.is_intended, job)
+
+    def was_made_before(self, job: Job) -> bool:
+        """Whether the bucket knows a POST of this attempt that the database has forgotten; it is gone on with then.
+
+        A SceneFailure storage_failed where the bucket cannot be asked.
+        """
+        before = self._intents.read(job.generation_id, job.scene_id, job.attempt)
+        if before is None or before.outcome == "no_job" or before.token in job.unsent_posts:
+            return False
+        logger.warning("scene %s: it was posted before, and the database does not know it", job.scene_id)
+        self._recall(job, before)
+        if before.job_id is None or not self.keep(job, VideoJob(before.job_id, ACCEPTED), before):
+            self._queue.postpone(job, "it was posted before, as its intent in the bucket says")
+        return True
+
+    def _recall(self, job: Job, before: Intent) -> None:
+        self._queue.intend(
+            job,
+            provider=before.provider,
+            base_url=before.base_url,
+            request=VideoRequest(job.prompt, before.model, before.size, before.seconds),
+            intended_at=before.intended_at,
+        )
+
+    def take_back(self, intent: Intent, reason: str) -> UUID | None:
+        """None, once the bucket says that this POST made no job; else the token that the database must remember."""
+        try:
+            self._intents.write(replace(intent, outcome="no_job", reason=reason))
+        except SceneFailure as failure:
+            logger.warning("scene %s: its intent could not be taken back: %s", intent.scene_id, failure)
+            return intent.token
+        return None
+
+    def keep(self, job: Job, video: VideoJob, intent: Intent | None) -> bool:
+        """Whether the paid job is its attempt's now; where another has a job of this id, it stands in the answer only.
+
+        As long as this run lasts the database or the bucket may be away: the database comes first, and the bucket at
+        once where that is away.
+        """
+        logger.info("scene %s: accepted as %s", job.scene_id, video.id)
+        accepted = intent and replace(intent, outcome="accepted", job_id=video.id)
+        told: list[bool] = []
+
+        def tell_the_bucket() -> None:
+            if accepted is not None and not any(told) and len(told) < BUCKET_TRIES:
+                told.append(self._told_the_bucket(accepted))
+
+        retrying = Retrying(
+            retry=retry_if_exception_type(Unavailable),
+            stop=stop_after_delay(self._seconds_left()),
+            wait=wait_random_exponential(multiplier=0.2, max=10),
+            before_sleep=lambda _: tell_the_bucket(),
+            reraise=True,
+        )
+        try:
+            try:
+                retrying(self._queue.accept, job, video)
+            except Conflict as refused:
+                became: LateAnswer = retrying(self._queue.accept_late, job, video)
+                _tell_what_became(job, video, became, refused)
+                return became != "taken"
+            return True
+        except HistoryError as error:
+            logger.error(  # noqa: TRY400 - a person must act on it: the traceback says nothing more
+                "scene %s: the provider's job %s is paid for and could not be recorded: %s",
+                job.scene_id,
+                video.id,
+                error,
+            )
+            raise
+        finally:
+            tell_the_bucket()
+
+    def is_told(self, job: Job) -> bool:
+        """Whether the bucket knows what came of the POST: who had its answer could not tell the database."""
+        try:
+            intent = self._intents.read(job.generation_id, job.scene_id, job.attempt)
+        except SceneFailure as failure:
+            logger.warning("scene %s: its intent cannot be read: %s", job.scene_id, failure)
+            return False
+        if intent is None:
+            return False
+        is_another = intent.token not in {job.post_token, *job.unsent_posts} and intent.intended_at != job.intended_at
+        if is_another and intent.outcome != "no_job":
+            # What was posted is what the bucket knows: who only intended it in the database made no POST.
+            self._recall(job, intent)
+        if intent.job_id is not None and self.keep(job, VideoJob(intent.job_id, ACCEPTED), None):
+            return True
+        # Only of this very POST: of an earlier one it says nothing about the last.
+        if intent.outcome == "no_job" and intent.token == job.post_token:
+            self._queue.not_sent(job, intent.reason or "the POST made no job", retry_after=None)
+            return True
+        if is_another and intent.outcome == "posted":
+            self._queue.postpone(job, "it was posted at another time, as its intent in the bucket says")
+            return True
+        return False
+
+    def _told_the_bucket(self, accepted: Intent) -> bool:
+        try:
+            self._intents.write(accepted)
+        except SceneFailure as failure:
+            logger.warning("scene %s: the bucket does not know its job: %s", accepted.scene_id, failure)
+            return False
+        return True
+
+
+def _tell_what_became(job: Job, video: VideoJob, became: LateAnswer, refused: Conflict) -> None:
+    if became in {"known", "resumed"}:
+        logger.info("scene %s: the provider's job %s came late: %s", job.scene_id, video.id, became)
+        return
+    logger.error(
+        "scene %s: the provider's job %s is paid for and is not the scene's: %s; attempt %d keeps it: %s",
+        job.scene_id,
+        video.id,
+        refused,
+        job.attempt,
+        became,
+    )
+
+
+def _intent_of(job: Job, provider: VideoProvider, request: VideoRequest, intended_at: datetime) -> Intent:
+    return Intent(
+        scene_id=job.scene_id,
+        attempt=job.attempt,
+        owner_id=job.owner_id,
+        generation_id=job.generation_id,
+        token=job.lease_token,
+        provider=provider.name,
+        base_url=provider.base_url,
+        model=request.model,
+        size=request.size,
+        seconds=request.seconds,
+        request_sha256=fingerprint(request),
+        intended_at=intended_at,
+    )

@@ -1,0 +1,115 @@
+"""Purge: what was deleted long enough ago goes for good: fenced first, then its objects, then its rows.
+
+So do archives whose time is over.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from uuid import UUID
+
+from generation_history.archives.archive_queue import ArchiveQueue
+from generation_history.db.database import Database
+from generation_history.errors import SceneFailure
+from generation_history.storage.object_store import ObjectStore
+from generation_history.work.intents import Intents
+
+logger = logging.getLogger(__name__)
+
+BATCH = 100
+#: After its jobs are gone, a worker may still be downloading and uploading for a generation this long.
+FENCED_SECONDS = 900
+#: How long a delivery is remembered: its sender repeats it for up to three days.
+DELIVERY_DAYS = 7
+#: How long a POST is remembered: limits look a day back.
+POST_DAYS = 2
+#: After so many generations whose objects cannot be removed, the store is to blame.
+MOST_FAILURES = 3
+
+
+class Purge:
+    """Removes what is due, a batch at a time, as the login history_worker."""
+
+    def __init__(self, db: Database, store: ObjectStore, *, fenced_seconds: int = FENCED_SECONDS) -> None:
+        self._db = db
+        # It builds nothing, so it holds no lease.
+        self._archives = ArchiveQueue(db, lease_seconds=0)
+        self._store = store
+        self._intents = Intents(store)
+        self._fenced_seconds = fenced_seconds
+
+    def run(self, *, seconds: float) -> int:
+        """The number of generations that are gone for good now; stops when none is due or the time is up.
+
+        A purge that dies in between goes on with the next one: a generation's rows go last.
+        """
+        deadline = time.monotonic() + seconds
+        self._forget()
+        while time.monotonic() < deadline and self._fence():
+            continue
+        failed: dict[UUID, SceneFailure] = {}
+        purged = self._remove_all(self._due, self._remove_generation, failed, deadline)
+        archives = self._remove_all(self._due_archives, self._archives.remove, failed, deadline)
+        logger.info("purged %d generations, %d archives", purged, archives)
+        for failure in failed.values():
+            raise failure
+        return purged
+
+    def _fence(self) -> int:
+        return self._db.run(None, ("select begin_purge(%(limit)s) as fenced", {"limit": BATCH}))[0]["fenced"]
+
+    def _remove_all(
+        self,
+        find: Callable[[Iterable[UUID]], list[tuple[UUID, str]]],
+        remove_row: Callable[[UUID], bool],
+        failed: dict[UUID, SceneFailure],
+        deadline: float,
+    ) -> int:
+        """How many of what find tells are gone now, first all objects under the prefix, then the row."""
+        removed = 0
+        while len(failed) < MOST_FAILURES and time.monotonic() < deadline and (due := find(failed)):
+            for one, prefix in due:
+                try:
+                    removed += self._empty(prefix, deadline) and remove_row(one)
+                except SceneFailure as failure:
+                    # The others need not wait for this one.
+                    failed[one] = failure
+                    logger.error("%s cannot be purged: %s", prefix, failure)  # noqa: TRY400
+                if len(failed) == MOST_FAILURES:
+                    break
+        return removed
+
+    def _empty(self, prefix: str, deadline: float) -> bool:
+        """Whether there is no object under the prefix now, nor an unfinished one; at the deadline there may be."""
+        keys = [key for key, _ in self._store.keys(prefix)]
+        for key in keys:
+            if time.monotonic() >= deadline:
+                return False
+            self._store.delete(key)
+        # Their rows go next, and with them all that anyone knows of what may be left.
+        if keys and any(True for _ in self._store.keys(prefix)):
+            raise SceneFailure("storage_failed", f"DO_SPACES_ENDPOINT: {prefix} still holds objects that were deleted")
+        for key, upload_id, _ in list(self._store.unfinished_uploads(prefix)):
+            self._store.abort_upload(key, upload_id)
+        return True
+
+    def _due(self, but: Iterable[UUID]) -> list[tuple[UUID, str]]:
+        query = "select id from purgeable(%(limit)s, %(fenced_seconds)s, %(but)s)"
+        due = {"limit": BATCH, "fenced_seconds": self._fenced_seconds, "but": list(but)}
+        return [(row["id"], f"generations/{row['id']}/") for row in self._db.run(None, (query, due))]
+
+    def _remove_generation(self, generation_id: UUID) -> bool:
+        """Whether it is gone now, and was not before; the bucket goes on knowing what was posted for it."""
+        self._intents.mark_purged(generation_id)
+        purge = "select purge_generation(%(id)s) as gone"
+        return self._db.run(None, (purge, {"id": generation_id}))[0]["gone"]
+
+    def _due_archives(self, but: Iterable[UUID]) -> list[tuple[UUID, str]]:
+        return self._archives.removable(BATCH, but=but)
+
+    def _forget(self) -> None:
+        """What was kept to tell a repeat, or to count, is of no use any more; the purge is seen to run."""
+        deliveries = "delete from deliveries where received_at < now() - make_interval(days => %(days)s)"
+        posts = "delete from posts where at < now() - make_interval(days => %(days)s)"
+        pulse = "insert into pulses (name) values ('purge') on conflict (name) do update set at = now()"
+        self._db.run(None, (deliveries, {"days": DELIVERY_DAYS}), (posts, {"days": POST_DAYS}), (pulse, {}))
