@@ -3,9 +3,10 @@
 import os
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 
@@ -23,7 +24,12 @@ from scripts.local.simulator.jobs import Timing
 from scripts.local.simulator.server import simulator
 from scripts.operate.create_logins import create_logins
 from scripts.operate.migrate import migrate
+from tests.support.databases import Databases
 from tests.support.scripted_server import ScriptedServer
+
+# How long an example takes says something of the machine.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 pytest_plugins = ["tests.fixtures.calls", "tests.fixtures.scenes"]
 
@@ -50,7 +56,13 @@ def _no_logging_of_a_deployed_function(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    unsafe_but_quick = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+    unsafe_but_quick = {
+        "fsync": "off",
+        "synchronous_commit": "off",
+        "full_page_writes": "off",
+        # Every test logs in anew, several times.
+        "scram_iterations": "1",
+    }
     with Postgres(tmp_path_factory.mktemp("pg") / "data", password="postgres", settings=unsafe_but_quick) as server:
         yield server
 
@@ -75,12 +87,29 @@ class TestDatabase:
     migrate: str
     api: str
     worker: str
+    _connections: list[psycopg.Connection] = field(default_factory=list)
 
     def rows(self, query: str, *parameters: object) -> list[tuple]:
         """What a superuser sees: for looking behind row level security."""
-        with psycopg.connect(self.admin, autocommit=True) as connection:
-            cursor = connection.execute(query, parameters)
-            return cursor.fetchall() if cursor.description else []
+        for connection in self._connections:
+            try:
+                return self._rows(connection, query, parameters)
+            except psycopg.errors.AdminShutdown:
+                # A test ended every session that there was.
+                self.close()
+        made = psycopg.connect(self.admin, autocommit=True)
+        self._connections[:] = [made]
+        return self._rows(made, query, parameters)
+
+    @staticmethod
+    def _rows(connection: psycopg.Connection, query: str, parameters: Sequence[object]) -> list[tuple]:
+        cursor = connection.execute(query, parameters)
+        return cursor.fetchall() if cursor.description else []
+
+    def close(self) -> None:
+        for connection in self._connections:
+            connection.close()
+        self._connections.clear()
 
     def everything(self) -> list[tuple]:
         """Every row that has an owner, but for what outlives a generation, to compare with another time."""
@@ -93,25 +122,24 @@ class TestDatabase:
         return self.rows(" union all ".join(f"select t::text from {table} t" for table in tables) + " order by 1")
 
 
-@pytest.fixture
-def db(postgres: Postgres, template: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestDatabase]:
-    name = f"test_{uuid.uuid4().hex}"
-    with psycopg.connect(postgres.admin_url, autocommit=True) as connection:
-        connection.execute(f"create database {name} template {template}")
-    urls = {login: postgres.url(name, login, password) for login, password in PASSWORDS.items()}
-    made = TestDatabase(
-        postgres.url(name, "postgres", "postgres"),
-        urls["history_migrate"],
-        urls["history_api"],
-        urls["history_worker"],
-    )
-    monkeypatch.setenv("DATABASE_URL", made.api)
-    monkeypatch.setenv("WORKER_DATABASE_URL", made.worker)
+@pytest.fixture(scope="session")
+def databases(postgres: Postgres, template: str) -> Iterator[Databases]:
+    made = Databases(postgres, template)
     yield made
-    for url, setting in ((made.api, "DATABASE_URL"), (made.worker, "WORKER_DATABASE_URL")):
-        database.connect(url, setting=setting).close()
-    with psycopg.connect(postgres.admin_url, autocommit=True) as connection:
-        connection.execute(f"drop database {name} with (force)")
+    made.close()
+
+
+@pytest.fixture
+def db(postgres: Postgres, databases: Databases, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestDatabase]:
+    with databases.one() as name:
+        urls = {login: postgres.url(name, login, password) for login, password in PASSWORDS.items()}
+        made = TestDatabase(postgres.url(name, "postgres", "postgres"), *urls.values())
+        monkeypatch.setenv("DATABASE_URL", made.api)
+        monkeypatch.setenv("WORKER_DATABASE_URL", made.worker)
+        yield made
+        made.close()
+        for url, setting in ((made.api, "DATABASE_URL"), (made.worker, "WORKER_DATABASE_URL")):
+            database.connect(url, setting=setting).close()
 
 
 @pytest.fixture
@@ -126,7 +154,9 @@ def blank(postgres: Postgres, template: str, monkeypatch: pytest.MonkeyPatch) ->
         connection.execute(f"grant create on database {name} to history_migrate")
     urls = {login: postgres.url(name, login, password) for login, password in PASSWORDS.items()}
     monkeypatch.setenv("MIGRATE_DATABASE_URL", urls["history_migrate"])
-    yield TestDatabase(admin, *urls.values())
+    made = TestDatabase(admin, *urls.values())
+    yield made
+    made.close()
     with psycopg.connect(postgres.admin_url, autocommit=True) as connection:
         connection.execute(f"drop database {name} with (force)")
 

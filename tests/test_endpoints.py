@@ -4,7 +4,8 @@ import pytest
 
 from generation_history import settings
 from generation_history.errors import NotConfigured
-from generation_history.storage.object_store import ObjectStore, key_of
+from generation_history.storage.keys import owned_key
+from generation_history.storage.object_store import ObjectStore
 
 BUCKET = "ad-videos"
 GENERATION = "018f0000-0000-7000-8000-000000000000"
@@ -186,4 +187,4 @@ def test_a_name_that_is_no_host_name_is_no_buckets(set_store, name):
     ],
 )
 def test_rows_of_before_still_name_their_objects(url):
-    assert key_of(url, GENERATION) == KEY
+    assert owned_key(url, GENERATION) == KEY

@@ -33,7 +33,8 @@ from generation_history.media import ffmpeg
 from generation_history.providers import VideoRequest
 from generation_history.providers.sora import SoraProvider
 from generation_history.record.generation_manager import GenerationManager
-from generation_history.storage.object_store import ObjectStore, scene_key
+from generation_history.storage.keys import scene_key
+from generation_history.storage.object_store import ObjectStore
 from generation_history.work.job_queue import WorkQueue
 from generation_history.work.worker import from_settings
 from scripts.local import ports, process

@@ -14,7 +14,8 @@ from psycopg.rows import dict_row
 
 from generation_history.models import FAILURE_CODES, Status
 from generation_history.record.generation_manager import GenerationManager
-from generation_history.storage.object_store import ObjectStore, key_of
+from generation_history.storage.keys import owned_key
+from generation_history.storage.object_store import ObjectStore
 from generation_history.work import intents
 from scripts.chaos.intent_checks import check_intents, count_unheard, read_unknown
 from scripts.chaos.payments import ASK_SECONDS, FORGOTTEN, Row, check_costs, check_posts, count_unposted, read_payments
@@ -197,7 +198,7 @@ def _check_objects(proof: Proof, rows: Sequence[Row], store: ObjectStore, *, for
     for row in rows:
         for url in (row["video_url"], row["thumbnail_url"]):
             if url is not None:
-                named[key_of(url, row["generation_id"])].append(row)
+                named[owned_key(url, row["generation_id"])].append(row)
     stored = {key for key, _modified in store.keys("") if not key.startswith(intents.PREFIX)}
     for key in sorted(stored - named.keys()):
         if key.split("/")[1] not in forgotten:

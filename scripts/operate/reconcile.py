@@ -18,7 +18,8 @@ import requests
 from generation_history import settings
 from generation_history.errors import HistoryError, NotConfigured
 from generation_history.ids import as_uuid
-from generation_history.storage.object_store import ObjectStore, key_of
+from generation_history.storage.keys import owned_key
+from generation_history.storage.object_store import ObjectStore
 from generation_history.work.intents import Intents
 from scripts.operate.forgotten_posts import Unreadable, ended_long_ago, find_forgotten, recover
 from scripts.operate.migrate import connect, one_line
@@ -146,7 +147,7 @@ def _see_all_rows(connection: psycopg.Connection) -> None:
 
 def _keys(rows: Iterable[tuple[str, str, str]]) -> Iterator[tuple[str, str]]:
     for generation_id, scene_id, url in rows:
-        key = key_of(url, generation_id)
+        key = owned_key(url, generation_id)
         if key is not None:
             yield key, f"scene {scene_id}"
 

@@ -9,8 +9,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from generation_history.api import link_signing
+from generation_history.api.fast_link_signing import MAX_LINK_CHARACTERS
 from generation_history.api.link_signing import SignedLinks
-from generation_history.storage.object_store import names_scene_object
+from generation_history.storage.keys import is_scene_key
 
 GENERATION = "018f0000-0000-7000-8000-000000000000"
 OTHER = "88d55cb6-3c7c-48f9-8b83-acfbfa5b2d35"
@@ -35,7 +36,7 @@ URLS = st.one_of(
             f"https://x.example/generations/{OTHER}/generations/{GENERATION}/soft/scene_1.mp4",
             "https://x.example/video.mp4",
             f"https://x.example/generations/-/soft/scene_1.mp4?/generations/{GENERATION}/soft/scene_1.mp4",
-            f"https://x.example/{'a' * link_signing.MOST_LINK_CHARACTERS}/generations/{GENERATION}/soft/scene_1.mp4",
+            f"https://x.example/{'a' * MAX_LINK_CHARACTERS}/generations/{GENERATION}/soft/scene_1.mp4",
             f'https://x.example/"{VIDEO}',
             f"https://x.example/\\{VIDEO}",
         ]
@@ -97,7 +98,7 @@ def test_what_is_usual_is_not_read_as_a_whole(monkeypatch: pytest.MonkeyPatch):
 
 @pytest.mark.parametrize(
     ("source", "scenes", "kept"),
-    [("x", 1, True), ("x", 200, False), ("ü", 1, False), ("x" * link_signing.MOST_KEPT_CHARACTERS, 1, False)],
+    [("x", 1, True), ("x", 200, False), ("ü", 1, False), ("x" * link_signing.MAX_KEPT_CHARACTERS, 1, False)],
 )
 def test_what_takes_much_memory_is_not_kept(source: str, scenes: int, *, kept: bool):
     """Hundreds of them would not fit a function's."""
@@ -111,9 +112,9 @@ def test_what_takes_much_memory_is_not_kept(source: str, scenes: int, *, kept: b
 
 @pytest.mark.parametrize("long", [{"thumbnail_url": None}, {"video_url": f"{VIDEO}?{'x' * 100_000}"}])
 def test_no_long_text_is_kept_to_know_a_link_by(long: dict):
-    names_scene_object.cache_clear()
+    is_scene_key.cache_clear()
     record = record_of("x", [scene(VIDEO, THUMBNAIL) | long | {"error": "x" * 100_000}])
 
     SignedLinks().record(text_of(record), GENERATION)
 
-    assert names_scene_object.cache_info().currsize == 0
+    assert is_scene_key.cache_info().currsize == 0

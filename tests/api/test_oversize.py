@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from generation_history import json_codec
-from generation_history.api.link_signing import MAX_RECORD_BYTES
+from generation_history.api.trimming import MAX_RECORD_BYTES
 
 pytestmark = pytest.mark.usefixtures("db", "open_to_one")
 

@@ -15,8 +15,9 @@ from generation_history.archives.archive_builder import ArchiveBuilder
 from generation_history.archives.archive_queue import ArchiveQueue
 from generation_history.archives.archives import Archives
 from generation_history.errors import ArchiveFailed, LeaseLost, SceneFailure
+from generation_history.storage.keys import scene_key
 from generation_history.storage.multipart_upload import PART_BYTES, MultipartUpload
-from generation_history.storage.object_store import PIECE_BYTES, ObjectStore, scene_key
+from generation_history.storage.object_store import PIECE_BYTES, ObjectStore
 
 #: Two of these are more than two parts of an upload, of which no store takes small ones.
 LARGE = PART_BYTES + 12_345

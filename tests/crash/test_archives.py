@@ -19,8 +19,9 @@ from generation_history.archives.archive_builder import ArchiveBuilder
 from generation_history.archives.archive_queue import Build
 from generation_history.archives.archives import Archives, contents_of
 from generation_history.record.generation_manager import GenerationManager
+from generation_history.storage.keys import scene_key
 from generation_history.storage.multipart_upload import PART_BYTES
-from generation_history.storage.object_store import PIECE_BYTES, ObjectStore, scene_key
+from generation_history.storage.object_store import PIECE_BYTES, ObjectStore
 from tests.crash.conftest import ROOT, Place
 from tests.crash.worker_process import ARCHIVE_STEPS
 from tests.support.waiting import eventually

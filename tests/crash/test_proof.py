@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from generation_history.errors import OutcomeUnknown
 from generation_history.providers import VideoJob, VideoRequest
 from generation_history.providers.sora import SoraProvider
-from generation_history.storage.object_store import key_of
+from generation_history.storage.keys import owned_key
 from generation_history.work.intents import Intent, Intents
 from generation_history.work.worker import Worker
 from scripts.chaos.payments import read_payments
@@ -32,7 +32,7 @@ def done(place: Place, worker: Worker) -> Place:
 
 def video_key(place: Place) -> str:
     (generation,) = place.rows("select id::text from generations")
-    key = key_of(place.scene()["video_url"], generation[0])
+    key = owned_key(place.scene()["video_url"], generation[0])
     assert key is not None
     return key
 
@@ -41,7 +41,7 @@ def late_key(place: Place) -> str:
     ((generation, url),) = place.rows(
         "select g.id::text, a.video_url from generations g, attempts a where a.attempt = 2"
     )
-    key = key_of(url, generation)
+    key = owned_key(url, generation)
     assert key is not None
     return key
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from generation_history.archives.archives import Archives
-from generation_history.storage.object_store import ObjectStore, scene_key, thumbnail_key
+from generation_history.storage.keys import scene_key, thumbnail_key
+from generation_history.storage.object_store import ObjectStore
 from scripts.operate import reconcile as command
 from scripts.operate.reconcile import Report, reconcile
 from tests.support.scripted_server import answer

@@ -17,14 +17,8 @@ from hypothesis import strategies as st
 
 from generation_history import settings
 from generation_history.settings import SpacesSettings
-from generation_history.storage.object_store import (
-    SIGNED_URL_SECONDS,
-    SIGNING_WINDOW_SECONDS,
-    ObjectStore,
-    key_of,
-    scene_key,
-    thumbnail_key,
-)
+from generation_history.storage.keys import owned_key, scene_key, thumbnail_key
+from generation_history.storage.object_store import SIGNED_URL_SECONDS, SIGNING_WINDOW_SECONDS, ObjectStore
 
 GENERATION = "018f0000-0000-7000-8000-000000000000"
 KEY = f"generations/{GENERATION}/soft/scene_1.mp4"
@@ -183,9 +177,9 @@ def test_the_key_of_a_plain_url_is_the_key_it_was_made_of(kind: str, attempt: in
 
     assert key == f"generations/{GENERATION}/{kind}/{name}"
     for made in (store(), store(path_style=True), store(endpoint="http://[::1]:8333", path_style=True)):
-        assert key_of(made.url(key), GENERATION) == key
-        assert key_of(made.url(thumbnail_key(key)), GENERATION) == thumbnail_key(key)
-        assert key_of(made.signed_url(key)[0], GENERATION) == key
+        assert owned_key(made.url(key), GENERATION) == key
+        assert owned_key(made.url(thumbnail_key(key)), GENERATION) == thumbnail_key(key)
+        assert owned_key(made.signed_url(key)[0], GENERATION) == key
 
 
 @pytest.mark.parametrize(
@@ -210,12 +204,12 @@ def test_the_key_of_a_plain_url_is_the_key_it_was_made_of(kind: str, attempt: in
 )
 def test_another_url_in_a_row_is_of_no_key_of_the_generation(url: str):
     """A caller may write any URL into its own row; nothing but that row's objects is signed for it."""
-    assert key_of(url, GENERATION) is None
+    assert owned_key(url, GENERATION) is None
 
 
 @given(st.text())
 def test_any_text_in_a_row_is_of_no_key_and_no_error(url: str):
-    assert key_of(url, GENERATION) is None
+    assert owned_key(url, GENERATION) is None
 
 
 # ---------------------------------------------------------------- settings

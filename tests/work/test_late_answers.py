@@ -4,7 +4,7 @@ import pytest
 
 from generation_history.errors import Conflict, LeaseLost, NotFound, OutcomeUnknown, Unavailable
 from generation_history.providers import VideoJob
-from generation_history.storage.object_store import key_of
+from generation_history.storage.keys import owned_key
 from generation_history.work.intents import Intents
 from tests.support.fakes import as_asked, fail_with
 
@@ -111,7 +111,7 @@ def test_what_came_late_is_fetched_beside_the_scenes_own_video(retried, queue, s
     [earlier, own] = scene["attempts"]
     assert (scene["attempt"], scene["video_url"]) == (2, own["video_url"])
     assert {own["outcome"], earlier["outcome"]} == {"stored"}
-    assert store.size(key_of(earlier["video_url"], str(first.generation_id))) == earlier["file_size"]
+    assert store.size(owned_key(earlier["video_url"], str(first.generation_id))) == earlier["file_size"]
 
 
 def test_a_scene_that_fails_goes_on_with_what_came_late(retried, queue, scenes, provider):

@@ -7,7 +7,8 @@ import requests
 
 from generation_history.pipeline_integrator import PipelineIntegrator
 from generation_history.record.generation_manager import GenerationManager
-from generation_history.storage.object_store import ObjectStore, key_of
+from generation_history.storage.keys import owned_key
+from generation_history.storage.object_store import ObjectStore
 from generation_history.work.worker import Worker
 
 
@@ -34,12 +35,12 @@ def test_every_scene_of_a_generation_ends_as_a_stored_video(
         assert (variant["status"], variant["scenes_completed"], variant["total_scenes"]) == ("completed", 2, 2)
         for scene in variant["scenes"]:
             assert (scene["status"], scene["resolution"], scene["duration"]) == ("completed", "160x288", 1)
-            key = key_of(scene["video_url"], generation_id)
+            key = owned_key(scene["video_url"], generation_id)
             assert key == f"generations/{generation_id}/{variant['variant_type']}/scene_{scene['scene_number']}.mp4"
             video = requests.get(store.signed_url(key)[0], timeout=5)
             assert len(video.content) == scene["file_size"]
             assert video.headers["Content-Type"] == "video/mp4"
-            thumbnail = requests.get(store.signed_url(key_of(scene["thumbnail_url"], generation_id))[0], timeout=5)
+            thumbnail = requests.get(store.signed_url(owned_key(scene["thumbnail_url"], generation_id))[0], timeout=5)
             assert thumbnail.content.startswith(b"\xff\xd8")
             assert thumbnail.headers["Content-Type"] == "image/jpeg"
     counted = posts(sora)

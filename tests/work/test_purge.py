@@ -13,7 +13,8 @@ from generation_history.archives.archive_queue import KEPT_DAYS, ArchiveQueue
 from generation_history.archives.archives import Archives
 from generation_history.errors import NotFound, SceneFailure
 from generation_history.media.video_storage_manager import VideoStorageManager
-from generation_history.storage.object_store import ObjectStore, scene_key, thumbnail_key
+from generation_history.storage.keys import scene_key, thumbnail_key
+from generation_history.storage.object_store import ObjectStore
 from generation_history.work.purge import FENCED_SECONDS, MOST_FAILURES, Purge
 
 

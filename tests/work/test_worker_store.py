@@ -8,7 +8,8 @@ import pytest
 
 from generation_history.errors import SceneFailure
 from generation_history.media.video_storage_manager import VideoStorageManager
-from generation_history.storage.object_store import ObjectStore, scene_key
+from generation_history.storage.keys import scene_key
+from generation_history.storage.object_store import ObjectStore
 from generation_history.work import worker as worker_module
 from tests.support.bucket import page
 from tests.support.fakes import MP4

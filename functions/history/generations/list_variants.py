@@ -6,8 +6,9 @@ from uuid import UUID
 from aws_lambda_powertools.event_handler.api_gateway import Response, Router
 
 from generation_history.api.app import handler, history, ok
-from generation_history.api.link_signing import SignedLinks, first_that_fits, without_prompts, without_scenes
+from generation_history.api.link_signing import SignedLinks
 from generation_history.api.response_schemas import answers
+from generation_history.api.trimming import first_that_fits, without_prompts, without_scenes
 from generation_history.models import Variant
 
 router = Router()

@@ -1,28 +1,22 @@
-"""Records as HTTP shows them: links signed, and what is too large to be carried left out and linked."""
+"""Records as HTTP shows them: with links that open for a while to whoever has them."""
 
-from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import cache, cached_property, lru_cache
-from typing import Any, cast
+from typing import cast
 
 from generation_history import json_codec, settings
+from generation_history.api.fast_link_signing import has_links, iso, sign_in_place
+from generation_history.api.trimming import Shown
 from generation_history.archives.archives import Archive
 from generation_history.archives.download_names import archive_name, attachment
 from generation_history.models import Generation, Scene, Variant
-from generation_history.storage.object_store import ObjectStore, key_of, names_scene_object
+from generation_history.storage.keys import owned_key
+from generation_history.storage.object_store import ObjectStore
 from generation_history.storage.signing import SigningWindow
 
 #: A page asked for again within the signing window costs no signing. Mostly these take some 8 MB, at the worst 40.
 RECORDS_KEPT = 400
-MOST_KEPT_CHARACTERS = 32_000
-#: The links of a scene have fewer characters.
-MOST_LINK_CHARACTERS = 2_000
-#: With what is around it in its answer it is carried.
-MAX_RECORD_BYTES = json_codec.MAX_BODY_BYTES - 2 * json_codec.AROUND_BYTES
-#: A text longer than this is cut where nothing else helps; a prompt never is.
-MOST_CHARACTERS = 5_000
-
-Shown = dict[str, Any]
+MAX_KEPT_CHARACTERS = 32_000
 
 
 class SignedLinks:
@@ -68,17 +62,17 @@ class SignedLinks:
 
     def link(self, url: str | None, generation_id: str) -> tuple[str, str] | None:
         """A link to what a row's URL names, and when it ends; None where that is no object of the row's generation."""
-        key = key_of(url, generation_id) if url else None
-        return (self._window.url(f"/{key}"), _iso(self._window.ends)) if key else None
+        key = owned_key(url, generation_id) if url else None
+        return (self._window.url(f"/{key}"), iso(self._window.ends)) if key else None
 
     def record(self, text: str, generation_id: str) -> str:
         """A generation's record, JSON text as the database makes it, with its scenes' links signed as by generation().
 
         A page has hundreds of scenes: signing where the links stand takes a third of reading and writing it all.
         """
-        window = self._window if f'{_VIDEO}"' in text else None
+        window = self._window if has_links(text) else None
         # Anything else takes up to four bytes a character.
-        kept = len(text) <= MOST_KEPT_CHARACTERS and text.isascii()
+        kept = len(text) <= MAX_KEPT_CHARACTERS and text.isascii()
         return (_signed if kept else _signed.__wrapped__)(text, generation_id, window)
 
     @cached_property
@@ -88,11 +82,11 @@ class SignedLinks:
 
 def download_link(url: str | None, generation_id: str, disposition: str) -> tuple[str, str] | None:
     """A link that has a browser keep what a row's URL names, and when it ends; None as SignedLinks.link."""
-    key = key_of(url, generation_id) if url else None
+    key = owned_key(url, generation_id) if url else None
     if key is None:
         return None
     signed, ends = _store(settings.spaces()).signed_url(key, disposition=disposition)
-    return signed, _iso(ends)
+    return signed, iso(ends)
 
 
 def archive_link(archive: Archive) -> tuple[str, datetime]:
@@ -108,107 +102,8 @@ def _store(spaces: settings.SpacesSettings) -> ObjectStore:
     return ObjectStore(spaces)
 
 
-#: How a scene's links stand in a record. Within a string a quote has a backslash before it: no text looks like this.
-_VIDEO, _THUMBNAIL, _NEITHER = '"video_url":', '","thumbnail_url":"', 'null,"thumbnail_url":null'
-
-
 @lru_cache(RECORDS_KEPT)
 def _signed(text: str, generation_id: str, window: SigningWindow | None) -> str:
     """The record with its links signed; what is not as usual is read and written as a whole."""
-    signed = _signed_in_place(text, generation_id, window)
+    signed = sign_in_place(text, generation_id, window)
     return json_codec.to_json(SignedLinks(window).generation(json_codec.from_json(text))) if signed is None else signed
-
-
-def _signed_in_place(text: str, generation_id: str, window: SigningWindow | None) -> str | None:
-    """The record with its links signed; None unless each scene has both of them, of its generation, or neither."""
-    folder = f"/generations/{generation_id}/"
-    ends = _iso(window.ends) if window else None
-    before, *scenes = text.split(_VIDEO)
-    parts = [before]
-    for scene in scenes:
-        if scene.startswith(_NEITHER):
-            parts.append(f'{_NEITHER},"expires_at":null{scene.removeprefix(_NEITHER)}')
-            continue
-        video, _, rest = scene.partition(_THUMBNAIL)
-        thumbnail, _, rest = rest.partition('"')
-        if window is None or len(scene) - len(rest) > MOST_LINK_CHARACTERS:
-            return None
-        video_base, _, video = video.partition(folder)
-        thumbnail_base, _, thumbnail = thumbnail.partition(folder)
-        if not names_scene_object(video_base, video) or not names_scene_object(thumbnail_base, thumbnail):
-            return None
-        video, thumbnail = window.url(folder + video), window.url(folder + thumbnail)
-        parts.append(f'"{video}{_THUMBNAIL}{thumbnail}","expires_at":"{ends}"{rest}')
-    return _VIDEO.join(parts)
-
-
-#: All links of a window end at the same time.
-_iso = lru_cache(maxsize=2)(datetime.isoformat)
-
-
-# ---------------------------------------------------------------- what is too large
-
-
-def first_that_fits(record: Shown, *smaller: Callable[[Shown], Shown]) -> Shown:
-    """The record, or else the first of these smaller ones of it, that the platform carries.
-
-    Where none does, the last one's texts are cut, which always does: no row makes a list or itself unreadable.
-    """
-    shown = record
-    for reduced in smaller:
-        if json_codec.fits(json_codec.to_json(shown), MAX_RECORD_BYTES):
-            return shown
-        shown = reduced(record)
-    fits = json_codec.fits(json_codec.to_json(shown), MAX_RECORD_BYTES)
-    return shown if fits else {**with_short_texts(shown), "texts_cut": True}
-
-
-def without_prompts(record: Shown) -> Shown:
-    """Its variants' scenes without prompts, which are at each variant's scenes_url."""
-
-    def of_variant(variant: Shown) -> Shown:
-        scenes = [{name: scene[name] for name in scene if name != "sora_prompt"} for scene in variant["scenes"]]
-        return {**variant, "scenes_url": _scenes_url(variant), "scenes": scenes}
-
-    return {**record, "prompts_omitted": True, "variants": [of_variant(variant) for variant in record["variants"]]}
-
-
-def without_scenes(record: Shown) -> Shown:
-    """Its variants without scenes, which are at each variant's scenes_url."""
-
-    def of_variant(variant: Shown) -> Shown:
-        return {**variant, "scenes_url": _scenes_url(variant), "scenes": []}
-
-    return {**record, "scenes_omitted": True, "variants": [of_variant(variant) for variant in record["variants"]]}
-
-
-def without_metadata(generation: Shown) -> Shown:
-    """The generation without metadata, which is at its metadata_urls, one for each kind there is."""
-    kinds: Mapping[str, Any] = generation["metadata"]
-    nothing = dict.fromkeys(kinds)
-    base = f"/history/generations/{generation['id']}/metadata"
-    links = {kind: f"{base}/{kind}" for kind, value in kinds.items() if value is not None}
-    return {
-        **generation,
-        "metadata_omitted": True,
-        "metadata_urls": links,
-        "metadata": nothing,
-        "generation_metadata": [{**row, **nothing} for row in generation["generation_metadata"]],
-    }
-
-
-def with_short_texts(record: Shown) -> Shown:
-    """The record with its long texts cut, but for a prompt."""
-
-    def cut(value: Any) -> Any:
-        if isinstance(value, str):
-            return value if len(value) <= MOST_CHARACTERS else value[:MOST_CHARACTERS] + "…"
-        if isinstance(value, list):
-            return [cut(each) for each in cast("list[Any]", value)]
-        return with_short_texts(cast("Shown", value)) if isinstance(value, dict) else value
-
-    return {name: value if name == "sora_prompt" else cut(value) for name, value in record.items()}
-
-
-def _scenes_url(variant: Mapping[str, Any]) -> str:
-    return f"/history/variants/{variant['id']}/scenes"

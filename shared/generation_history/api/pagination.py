@@ -13,7 +13,8 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from generation_history import json_codec
 from generation_history.api.app import answered, history
-from generation_history.api.link_signing import Shown, SignedLinks, first_that_fits, without_scenes
+from generation_history.api.link_signing import SignedLinks
+from generation_history.api.trimming import Shown, first_that_fits, without_scenes
 from generation_history.errors import InvalidValue
 from generation_history.models import Status, VariantType
 from generation_history.record.generation_reader import Record

@@ -13,8 +13,9 @@ from generation_history.archives.archive_queue import ArchiveQueue, Build
 from generation_history.archives.archives import ArchivedFile
 from generation_history.errors import ArchiveFailed, HistoryError, LeaseLost, SceneFailure
 from generation_history.models import ArchiveFailureCode
+from generation_history.storage.keys import owned_key
 from generation_history.storage.multipart_upload import MultipartUpload
-from generation_history.storage.object_store import ObjectStore, key_of
+from generation_history.storage.object_store import ObjectStore
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +110,7 @@ class ArchiveBuilder:
         """What the manifest says of a video that is in the zip now."""
         what = f"the video of {file['variant_type']} scene {file['scene_number']}"
         # A row may be written by its owner's hand; nothing of another generation goes into its archive.
-        if key_of(f"/{file['key']}", str(build.generation_id)) is None:
+        if owned_key(f"/{file['key']}", str(build.generation_id)) is None:
             raise ArchiveFailed("video_missing", f"{what} is not one of this generation's")
         digest = hashlib.sha256()
         try:

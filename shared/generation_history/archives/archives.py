@@ -17,7 +17,7 @@ from generation_history.errors import Conflict, NotFound
 from generation_history.ids import uuid7
 from generation_history.models import ArchiveFailureCode, Generation, Scene, Variant, VariantType
 from generation_history.record.generation_reader import METADATA_KINDS, READ_FULL_GENERATION, row_id
-from generation_history.storage.object_store import key_of
+from generation_history.storage.keys import owned_key
 
 #: Another layout of the zip or its manifest is another number, and so another archive.
 FORMAT: Final = 1
@@ -188,7 +188,7 @@ def _some(row: Generation | Variant | Scene, names: tuple[str, ...]) -> dict[str
 
 
 def _file(generation: Generation, variant: Variant, scene: Scene) -> ArchivedFile | None:
-    key = key_of(scene["video_url"], generation["id"]) if scene["video_url"] else None
+    key = owned_key(scene["video_url"], generation["id"]) if scene["video_url"] else None
     if key is None or scene["status"] != "completed":
         return None
     return {

@@ -27,7 +27,8 @@ from generation_history.ids import as_uuid
 from generation_history.media import ffmpeg
 from generation_history.models import VariantType, VideoMetadata
 from generation_history.providers.sora import DOWNLOAD_SECONDS, MAX_VIDEO_BYTES, SoraProvider
-from generation_history.storage.object_store import ObjectStore, scene_key, thumbnail_key
+from generation_history.storage.keys import scene_key, thumbnail_key
+from generation_history.storage.object_store import ObjectStore
 
 logger = logging.getLogger(__name__)
 

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, Final, cast
 
 from generation_history.errors import SceneFailure, StoreRefused
@@ -23,6 +24,8 @@ _BLAME: Final = {
     "AccessDenied": "DO_SPACES_ACCESS_KEY and DO_SPACES_SECRET_KEY may not use this bucket",
 }
 _NOT_FOUND: Final = 404
+#: A session makes one client at a time (boto3's guide, "Multithreading").
+_one_at_a_time = threading.Lock()
 
 
 class OtherAnswer(SceneFailure):
@@ -96,29 +99,38 @@ class S3Client:
             return self._client
 
     def _new_client(self) -> Any:
-        from boto3.session import Session  # noqa: PLC0415
         from botocore.config import Config  # noqa: PLC0415
 
-        client = cast("Any", Session()).client(
-            "s3",
-            region_name=self._settings.region,
-            endpoint_url=self._settings.endpoint,
-            aws_access_key_id=self._settings.access_key,
-            aws_secret_access_key=self._settings.secret_key,
-            config=Config(
-                signature_version="s3v4",
-                **self._limits,
-                retries={"total_max_attempts": self._attempts, "mode": "standard"},
-                s3={"addressing_style": "path" if self._settings.path_style else "virtual"},
-                # Spaces and other stores do not all know the newer checksums.
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-            ),
+        config = Config(
+            signature_version="s3v4",
+            **self._limits,
+            retries={"total_max_attempts": self._attempts, "mode": "standard"},
+            s3={"addressing_style": "path" if self._settings.path_style else "virtual"},
+            # Spaces and other stores do not all know the newer checksums.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
         )
+        with _one_at_a_time:
+            client = _session().client(
+                "s3",
+                region_name=self._settings.region,
+                endpoint_url=self._settings.endpoint,
+                aws_access_key_id=self._settings.access_key,
+                aws_secret_access_key=self._settings.secret_key,
+                config=config,
+            )
         client.meta.events.register("before-send.s3", _ask_the_store_itself)
         # After botocore's own, which makes a failure of a 200 whose body is an S3 error.
         client.meta.events.register_last("before-parse.s3", _checked(self._settings.endpoint))
         return client
+
+
+@cache
+def _session() -> Any:
+    """boto3's session. It remembers what it read of S3, so that each client but the first costs a tenth."""
+    from boto3.session import Session  # noqa: PLC0415
+
+    return Session()
 
 
 def _ask_the_store_itself(request: Any, **_: object) -> None:
