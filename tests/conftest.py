@@ -94,8 +94,10 @@ class TestDatabase:
         for connection in self._connections:
             try:
                 return self._rows(connection, query, parameters)
-            except psycopg.errors.AdminShutdown:
-                # A test ended every session that there was.
+            except psycopg.DatabaseError:
+                if not connection.broken:
+                    raise
+                # A test had ended every session that there was.
                 self.close()
         made = psycopg.connect(self.admin, autocommit=True)
         self._connections[:] = [made]

@@ -182,10 +182,10 @@ def _check_attempt(attempt: Row, posts: Sequence[Row], *, is_told: bool) -> Iter
     for _ in posts[1:]:
         answers = ", ".join(post["answer"] or "nothing" for post in posts)
         yield "double_posts", f"{name} was posted {len(posts)} times: {answers}"
-    if posts and _denies(attempt):
+    if posts and _denies(attempt) and not attempt["purged"]:
         yield "untold_posts", f"{name} was posted, and says {attempt['outcome']} {attempt['error_code']}"
     made = {post["job_id"] for post in posts if post["job_id"]}
-    # Whose generation was purged wanted nothing of it any more: what it had under way has nobody to be known to.
+    # Whose generation was purged wanted nothing of it any more: what the database had forgotten stayed so.
     for lost in sorted(made - {attempt["video_id"]}) if not attempt["purged"] and not is_told else []:
         yield "lost_jobs", f"no attempt knows {lost}, a paid job of {attempt['prompt']!r}"
     if attempt["video_id"] is not None and attempt["video_id"] not in made:

@@ -23,13 +23,18 @@ from generation_history.work.intents import PREFIX, Intent, Intents, key_of_inte
 KEPT = timedelta(days=400)
 
 _ATTEMPTS = """
-    select s.id as scene_id, a.attempt, a.sora_video_id is not null as has_job, j.scene_id is not null as at_work,
+    select s.id as scene_id, g.purging_since is not null as purging, a.attempt, a.sora_video_id is not null as has_job, j.scene_id is not null as at_work,
         a.intended_at, a.post_token || a.unsent_posts as tokens
-    from variants v
+    from generations g
+    join variants v on v.generation_id = g.id
     join scenes s on s.variant_id = v.id
     left join attempts a on a.scene_id = s.id
     left join jobs j on j.scene_id = s.id
-    where v.generation_id = %s
+    where g.id = %s
+"""
+_HAS_JOB = """
+    select 1 from attempts
+    where sora_video_id = %s and (provider_base_url = %s or provider_base_url is null)
 """
 _LOCK = "select lock_generation(%(generation_id)s)"
 _REMEMBER = """
@@ -53,6 +58,7 @@ _LOOK = """
             sora_status = null, expires_at = null, provider = %(provider)s, provider_base_url = %(base_url)s,
             model = %(model)s, size = %(size)s, seconds = %(seconds)s
         where id = %(scene_id)s and status = 'failed' and attempt <= %(attempt)s
+            and not exists (select from generations where id = %(generation_id)s and purging_since is not null)
         returning id, owner_id
     )
     insert into jobs (scene_id, owner_id, step) select id, owner_id, 'find' from scene on conflict (scene_id) do nothing
@@ -87,6 +93,9 @@ def find_forgotten(connection: psycopg.Connection[Any], intents: Intents) -> Ite
     written = dict(intents.list_keys())
     for generation, keys in groupby(sorted(written), key=_generation_of):
         rows = cursor.execute(_ATTEMPTS, [generation]).fetchall() if generation else []
+        if any(row["purging"] for row in rows):
+            # Its purge has begun: nobody may begin to work for it, and nothing is wanted of it.
+            continue
         scenes = {row["scene_id"] for row in rows}
         attempts = {key_of_intent(generation, row["scene_id"], row["attempt"]): row for row in rows if generation}
         at_work = {row["scene_id"] for row in rows if row["at_work"]}
@@ -98,6 +107,9 @@ def find_forgotten(connection: psycopg.Connection[Any], intents: Intents) -> Ite
                 yield Unreadable(key, str(failure), written[key])
                 continue
             if intent is None or intent.purged or intent.scene_id in at_work or not _is_owed(intent, attempt):
+                continue
+            if intent.job_id and cursor.execute(_HAS_JOB, [intent.job_id, intent.base_url]).fetchone():
+                # Another attempt's, by a guess or a person's word, or because a provider gave the id twice.
                 continue
             yield Forgotten("forgotten" if intent.scene_id in scenes else "unknown", intent, written[key])
 

@@ -7,6 +7,7 @@ made. The platforms' Python writes no bytecode, so it is shipped: pycs that are 
 
 import argparse
 import hashlib
+import importlib
 import json
 import lzma
 import shutil
@@ -21,6 +22,7 @@ from typing import Any, Final, cast
 
 import yaml
 
+from generation_history.needs import Need
 from scripts.release.cold_start import ColdStart, cold_start
 
 ROOT: Final = Path(__file__).parents[2]
@@ -38,13 +40,9 @@ BOTOCORE_DATA: Final = frozenset({"s3", "lambda"})
 UNUSED: Final = ("cffi/", "pycparser/", "bin/", "aws_lambda_powertools/event_handler/openapi/swagger_ui/swagger-ui")
 #: What verifies an identity provider's tokens: only the functions that take tokens have it on DigitalOcean.
 VERIFIES_TOKENS: Final = ("cryptography", "_cffi_backend")
-TAKES_TOKENS: Final = "history"
-#: The functions that move bytes; of these the poller alone looks into them.
-MOVES_BYTES: Final = frozenset({"sora/poller", "ops/purge"})
-LOOKS_INTO_THEM: Final = "sora/poller"
 FFMPEG: Final = "imageio_ffmpeg"
 #: Zipped, in millions of bytes: the platform takes 48, perhaps counted as base64.
-BUDGET_MB, POLLERS_BUDGET_MB = 16, 36
+BUDGET_MB, INSPECTING_BUDGET_MB = 16, 36
 
 #: Ours come first: the platform appends the zip's folder last, behind packages of its own.
 _MAIN = """import os
@@ -71,7 +69,7 @@ class Built:
     @property
     def budget(self) -> int:
         """The most millions of bytes that the zip may have."""
-        return POLLERS_BUDGET_MB if self.name == LOOKS_INTO_THEM else BUDGET_MB
+        return INSPECTING_BUDGET_MB if "inspection" in needs_of(*self.name.split("/")) else BUDGET_MB
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -135,17 +133,29 @@ def build(into: Path) -> list[Built]:
 def _function(name: str, layers: Mapping[str, Files], functions: Files, staging: Path) -> Files:
     """What is in a function's zip on DigitalOcean."""
     package, function = name.split("/")
-    files = {path: file for path, file in layers["data"].items() if _needs(package, path)}
+    needs = needs_of(package, function)
+    files = {**layers["data"]}
+    if "owners" not in needs:
+        files = {path: file for path, file in files.items() if not path.startswith(VERIFIES_TOKENS)}
     files |= {path: file for path, file in functions.items() if path.startswith(f"{package}/")}
     files["__main__.py"] = _main(staging, package, function)
-    if name in MOVES_BYTES:
-        looks = name == LOOKS_INTO_THEM
-        files |= {path: file for path, file in layers["media"].items() if looks or not path.startswith(FFMPEG)}
+    if "objects" in needs:
+        inspects = "inspection" in needs
+        files |= {path: file for path, file in layers["media"].items() if inspects or not path.startswith(FFMPEG)}
     return files
 
 
-def _needs(package: str, path: str) -> bool:
-    return package == TAKES_TOKENS or not path.startswith(VERIFIES_TOKENS)
+def modules_of(package: str, function: str) -> dict[str, Any]:
+    """The modules of a function that say what they need, by name: its endpoints, or else its own main."""
+    folder = ROOT / "functions" / package / function
+    names = [path.stem for path in sorted(folder.glob("[a-z]*.py"))] or ["__main__"]
+    return {name: importlib.import_module(name) for name in (f"{package}.{function}.{stem}" for stem in names)}
+
+
+def needs_of(package: str, function: str) -> frozenset[Need]:
+    """What a deployed function needs: what any of its modules does."""
+    declared: list[frozenset[Need]] = [module.NEEDS for module in modules_of(package, function).values()]
+    return frozenset[Need]().union(*declared)
 
 
 def project_yml() -> str:

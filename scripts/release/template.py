@@ -5,7 +5,6 @@ secret is a key of one secret in Secrets Manager, resolved when the stack is dep
 of the stack, with the defaults of .env.example. A role may do what its function does and nothing else.
 """
 
-import importlib
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -15,8 +14,9 @@ import yaml
 from dotenv import dotenv_values
 
 from generation_history.api.app import resolver, routes_of
+from generation_history.needs import Need, settings_of
 from scripts.local.host.project import ROOT
-from scripts.release.build import project_yml
+from scripts.release.build import modules_of, needs_of, project_yml
 from scripts.release.deploy import is_sketch
 
 TEMPLATE: Final = ROOT / "template.yaml"
@@ -37,14 +37,7 @@ SECRETS: Final = frozenset(
     }
 )
 MOST_REFERENCES: Final = 60
-#: Who imports one of these signs links.
-SIGNS_LINKS: Final = frozenset({"SignedLinks", "download_link", "archive_link", "list_page"})
 SCHEDULES: Final = {"poller": "rate(1 minute)", "purge": "cron(17 * * * ? *)"}
-#: These wake the poller: what comes is done at once, and not at its next minute.
-WAKES_THE_POLLER: Final = frozenset({"history.generations.download_generation", "sora.webhook.receive_delivery"})
-#: These take bytes to the store and back.
-NEEDS_MEDIA: Final = frozenset({"poller", "purge"})
-
 #: How a webhook wakes the poller: on DigitalOcean, and what is made here.
 OTHER_PLATFORMS: Final = frozenset({"POLLER_WAKE_URL", "POLLER_WAKE_KEY", "POLLER_WAKE_LAMBDA"})
 
@@ -126,18 +119,15 @@ def _functions() -> Iterator[tuple[str, Resource]]:
         if function in SCHEDULES:
             yield _name(function), _scheduled(package, function, limits, settings)
             continue
-        modules = _modules(package, function)
-        for module, routes in modules.items():
-            events = {event: _event(method, path) for event, method, path in _events(routes)}
-            yield _name(module.rsplit(".", 1)[-1]), _web(f"{module}.main", events, _read_by(module, settings), module)
-        paths = sorted({path for routes in modules.values() for _, path in routes})
+        modules = modules_of(package, function)
+        for name, module in modules.items():
+            events = {event: _event(method, path) for event, method, path in _events(_routes(module))}
+            yield _name(name.rsplit(".", 1)[-1]), _web(f"{name}.main", events, settings, module.NEEDS)
+        paths = sorted({path for module in modules.values() for _, path in _routes(module)})
         # It answers nobody's request but a browser's, about what may be done.
         preflight = {f"Options{number}": _event("OPTIONS", path) for number, path in enumerate(paths, 1)}
         # A browser asks what may be done at a path, which no single endpoint knows.
-        yield (
-            _name(f"{function}_preflight"),
-            _web(f"{package}.{function}.__main__.main", preflight, _open(settings), ""),
-        )
+        yield _name(f"{function}_preflight"), _web(f"{package}.{function}.__main__.main", preflight, settings, None)
 
 
 def _deployed() -> Iterator[tuple[str, str, Mapping[str, int], list[str]]]:
@@ -147,16 +137,9 @@ def _deployed() -> Iterator[tuple[str, str, Mapping[str, int], list[str]]]:
             yield package["name"], function["name"], function["limits"], list(function["environment"])
 
 
-def _modules(package: str, function: str) -> dict[str, list[tuple[str, str]]]:
-    """The endpoint modules of a function, each with the methods and paths that it answers."""
-    folder = ROOT / "functions" / package / function
-    names = [f"{package}.{function}.{path.stem}" for path in sorted(folder.glob("[a-z]*.py"))]
-    found = {name: importlib.import_module(name) for name in names}
-    return {
-        name: sorted({(route.method, f"/api{_braced(route)}") for route in routes_of(resolver(module.router))})
-        for name, module in found.items()
-        if hasattr(module, "router")
-    }
+def _routes(module: Any) -> list[tuple[str, str]]:
+    """The methods and paths that an endpoint module answers."""
+    return sorted({(route.method, f"/api{_braced(route)}") for route in routes_of(resolver(module.router))})
 
 
 def _braced(route: Any) -> str:
@@ -174,14 +157,15 @@ def _event(method: str, path: str) -> Resource:
     return {"Type": "HttpApi", "Properties": {"ApiId": {"Ref": "Api"}, "Method": method, "Path": path}}
 
 
-def _web(handler: str, events: Resource, settings: list[str], module: str) -> Resource:
+def _web(handler: str, events: Resource, settings: list[str], needs: frozenset[Need] | None) -> Resource:
+    """A Lambda that answers HTTP; where it needs nothing (None) it reads no secret."""
     properties: Resource = {
         "Handler": handler,
         "Layers": [{"Ref": "DataLayer"}],
-        "Environment": {"Variables": _variables(settings)},
+        "Environment": {"Variables": _variables(_open(settings) if needs is None else _read_by(needs, settings))},
         "Events": events,
     }
-    if module in WAKES_THE_POLLER:
+    if needs and "wakeup" in needs:
         properties["Environment"]["Variables"]["POLLER_WAKE_LAMBDA"] = {"Ref": "Poller"}
         properties["Policies"] = [{"LambdaInvokePolicy": {"FunctionName": {"Ref": "Poller"}}}]
         # boto3, which calls it.
@@ -190,15 +174,16 @@ def _web(handler: str, events: Resource, settings: list[str], module: str) -> Re
 
 
 def _scheduled(package: str, function: str, limits: Mapping[str, int], settings: list[str]) -> Resource:
+    inspects = "inspection" in needs_of(package, function)
     return {
         "Type": "AWS::Serverless::Function",
         "Properties": {
             "Handler": f"{package}.{function}.__main__.main",
             "Layers": [{"Ref": "DataLayer"}, {"Ref": "MediaLayer"}],
-            "MemorySize": MEDIA_MEMORY if function == "poller" else WEB_MEMORY,
+            "MemorySize": MEDIA_MEMORY if inspects else WEB_MEMORY,
             "Timeout": limits["timeout"] // 1000,
             # Videos wait in /tmp while they are inspected.
-            "EphemeralStorage": {"Size": 4096 if function == "poller" else 512},
+            "EphemeralStorage": {"Size": 4096 if inspects else 512},
             "ReservedConcurrentExecutions": {"Ref": "Pollers"} if function == "poller" else 1,
             "Environment": {"Variables": _variables(settings)},
             "Events": {"Schedule": {"Type": "Schedule", "Properties": {"Schedule": SCHEDULES[function]}}},
@@ -237,10 +222,9 @@ def _open(settings: list[str]) -> list[str]:
     return [name for name in settings if name not in SECRETS]
 
 
-def _read_by(module: str, settings: list[str]) -> list[str]:
-    """Those of its deployed function that the module reads."""
-    signs = SIGNS_LINKS & vars(importlib.import_module(module)).keys()
-    return [name for name in settings if signs or name != "DO_SPACES_SECRET_KEY"]
+def _read_by(needs: frozenset[Need], settings: list[str]) -> list[str]:
+    """Those of its deployed function, but for secrets that the module does not need."""
+    return [name for name in settings if name not in SECRETS or name in settings_of(needs)]
 
 
 def _name(words: str) -> str:

@@ -13,6 +13,7 @@ from generation_history.errors import NotAllowed, NotSent, OutcomeUnknown, Rejec
 from generation_history.settings import Limits
 from generation_history.work import posts
 from generation_history.work.intents import Intent, Intents
+from generation_history.work.posts import Posts
 from generation_history.work.purge import Purge
 from scripts.operate.reconcile import reconcile
 from tests.support.fakes import as_asked, fail_with
@@ -407,6 +408,85 @@ def test_a_post_without_an_answer_of_a_scene_that_the_database_takes_for_over_is
     assert scenes.attempt(scene_id) == ("stored", "video_1")
     assert reconcile(db.migrate, store).forgotten == 0
     assert len(provider.posts) == 2
+
+
+def test_a_job_of_a_later_attempt_that_the_database_has_forgotten_is_not_adopted(
+    scenes, provider, backup, manager, db, store
+):
+    """The first attempt was never answered and is looked for; what the second one was paid for is in the list."""
+    answers = provider.before_submit
+    scene_id = scenes.add()
+    provider.before_submit = fail_with(OutcomeUnknown("no answer"))
+    scenes.step()
+    restore = backup()
+    scenes.step(find_seconds=0)
+    assert scenes.ended(scene_id) == ("failed", "submit_unknown")
+    manager.retry_scene(scene_id, confirmed=True)
+    provider.before_submit = answers
+    scenes.step()
+    restore()
+
+    scenes.step(2)
+    assert scenes.job(scene_id)[0] == "find"
+    scenes.step(find_seconds=0)
+    assert scenes.ended(scene_id) == ("failed", "submit_unknown")
+    reconcile(db.migrate, store, apply=True)
+    scenes.step(2)
+
+    assert scenes.ended(scene_id) == ("completed", None)
+    assert (scenes.read(scene_id)["attempt"], len(provider.posts)) == (2, 2)
+    assert reconcile(db.migrate, store).forgotten == 0
+
+
+def test_nothing_is_adopted_while_the_bucket_cannot_be_asked(scenes, provider, monkeypatch):
+    scene_id = scenes.add()
+    provider.after_submit = fail_with(OutcomeUnknown("no answer"))
+    scenes.step()
+    with monkeypatch.context() as away:
+        fail = fail_with(SceneFailure("storage_failed", "DO_SPACES_ENDPOINT is away"))
+        away.setattr(Posts, "was_posted_since", lambda _posts, job: fail(job))
+        scenes.step()
+    assert scenes.job(scene_id)[0::2] == ("find", "DO_SPACES_ENDPOINT is away")
+
+    scenes.step(2)
+
+    assert scenes.ended(scene_id) == ("completed", None)
+
+
+def test_reconcile_begins_no_work_for_what_is_being_purged(scenes, provider, backup, manager, db, store):
+    """Whoever purges has seen that nobody works for it: what came then would be left in the bucket."""
+    scene_id = scenes.accepted(status="failed", error_message="no")
+    scenes.step()
+    generation_id = scenes.read(scene_id)["generation_id"]
+    restore = backup()
+    manager.retry_scene(scene_id)
+    provider.after_submit = fail_with(OutcomeUnknown("no answer"))
+    scenes.step()
+    restore()
+    manager.delete_generation(generation_id, purge=True)
+    assert db.rows("select begin_purge(10)") == [(1,)]
+
+    assert reconcile(db.migrate, store, apply=True).recovered == 0
+
+    assert db.rows("select 1 from jobs") == []
+
+
+def test_a_paid_job_that_another_attempt_has_is_not_recorded_again_and_again(
+    scenes, provider, backup, manager, db, store
+):
+    scene_id = scenes.accepted(status="failed", error_message="no")
+    scenes.step()
+    restore = backup()
+    manager.retry_scene(scene_id)
+    scenes.step()
+    restore()
+    given_twice = """
+        insert into attempts (id, scene_id, owner_id, attempt, outcome, sora_video_id, accepted_at)
+        select gen_random_uuid(), id, owner_id, 1, 'accepted', 'video_1', now() from scenes where id = %s
+    """
+    db.rows(given_twice, scenes.add("a dog"))
+
+    assert reconcile(db.migrate, store).forgotten == 0
 
 
 def test_a_post_without_an_answer_is_looked_for_also_where_the_database_knows_of_an_earlier_try(

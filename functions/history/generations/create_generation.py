@@ -10,8 +10,10 @@ from generation_history.api.app import handler, history, ok
 from generation_history.api.request_models import Cost, MetadataKinds, Prompts, Wanted
 from generation_history.api.response_schemas import answers
 from generation_history.models import VariantType
+from generation_history.needs import needs
 from generation_history.record.generation_manager import Once
 
+NEEDS = needs("record", "owners")
 router = Router()
 main = handler(router)
 

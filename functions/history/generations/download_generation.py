@@ -10,7 +10,9 @@ from generation_history.api.link_signing import archive_link
 from generation_history.api.response_schemas import answers, refuses
 from generation_history.archives.archives import Archive, Archives
 from generation_history.errors import ArchiveFailed, Conflict
+from generation_history.needs import needs
 
+NEEDS = needs("record", "owners", "links", "wakeup")
 router = Router()
 main = handler(router)
 _ANSWERS = (

@@ -9,7 +9,9 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 from generation_history.api.app import handler, history, ok
 from generation_history.api.response_schemas import answers
 from generation_history.models import MetadataKind
+from generation_history.needs import needs
 
+NEEDS = needs("record", "owners")
 router = Router()
 main = handler(router)
 

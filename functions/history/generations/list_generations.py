@@ -9,8 +9,10 @@ from generation_history.api.app import handler
 from generation_history.api.pagination import Cursor, Filters, Moment, Offset, Search, Statuses, Type, list_page
 from generation_history.api.response_schemas import pages
 from generation_history.models import Generation
+from generation_history.needs import needs
 from generation_history.record.columns import GENERATION
 
+NEEDS = needs("record", "owners", "links")
 router = Router()
 main = handler(router)
 

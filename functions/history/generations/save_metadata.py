@@ -10,7 +10,9 @@ from generation_history.api.app import handler, history, ok
 from generation_history.api.request_models import MetadataKinds
 from generation_history.api.response_schemas import answers
 from generation_history.errors import InvalidValue
+from generation_history.needs import needs
 
+NEEDS = needs("record", "owners")
 router = Router()
 main = handler(router)
 

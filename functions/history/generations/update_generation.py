@@ -11,7 +11,9 @@ from generation_history.api.app import handler, history, ok
 from generation_history.api.request_models import Cost, JsonObject
 from generation_history.api.response_schemas import answers
 from generation_history.models import Generation, Status
+from generation_history.needs import needs
 
+NEEDS = needs("record", "owners")
 router = Router()
 main = handler(router)
 

@@ -12,7 +12,9 @@ from generation_history.api.response_schemas import redirects
 from generation_history.archives.download_names import attachment, video_name
 from generation_history.errors import NotFound
 from generation_history.models import Scene
+from generation_history.needs import needs
 
+NEEDS = needs("record", "owners", "links")
 router = Router()
 main = handler(router)
 

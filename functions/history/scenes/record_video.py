@@ -12,8 +12,10 @@ from generation_history.api.link_signing import SignedLinks
 from generation_history.api.request_models import JsonObject
 from generation_history.api.response_schemas import answers
 from generation_history.models import Scene
+from generation_history.needs import needs
 from generation_history.record.validation import VIDEO_ID_PATTERN
 
+NEEDS = needs("record", "owners", "links")
 router = Router()
 main = handler(router)
 

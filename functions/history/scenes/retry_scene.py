@@ -12,7 +12,9 @@ from generation_history.api.link_signing import SignedLinks
 from generation_history.api.request_models import JsonObject
 from generation_history.api.response_schemas import answers
 from generation_history.models import Scene
+from generation_history.needs import needs
 
+NEEDS = needs("record", "owners", "links")
 router = Router()
 main = handler(router)
 

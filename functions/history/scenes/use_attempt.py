@@ -10,7 +10,9 @@ from generation_history.api.app import handler, history, ok
 from generation_history.api.link_signing import SignedLinks
 from generation_history.api.response_schemas import answers
 from generation_history.models import Scene
+from generation_history.needs import needs
 
+NEEDS = needs("record", "owners", "links")
 router = Router()
 main = handler(router)
 

@@ -10,7 +10,9 @@ from pydantic import StrictBool
 from generation_history.api.app import handler, history, ok
 from generation_history.api.request_models import Prompts, Wanted
 from generation_history.api.response_schemas import answers
+from generation_history.needs import needs
 
+NEEDS = needs("record", "owners")
 router = Router()
 main = handler(router)
 

@@ -12,8 +12,10 @@ from generation_history.api.response_schemas import answers
 from generation_history.db import database
 from generation_history.errors import NotAuthenticated
 from generation_history.models import Health
+from generation_history.needs import needs
 from generation_history.work.job_queue import WorkQueue
 
+NEEDS = needs("queue", "monitor")
 router = Router()
 
 #: The poller runs every minute; five missed is an outage.

@@ -7,8 +7,11 @@ from generation_history import logs, settings
 from generation_history.api.events import Context, request_id
 from generation_history.db import database
 from generation_history.errors import HistoryError
+from generation_history.needs import needs
 from generation_history.storage.object_store import ObjectStore
 from generation_history.work.purge import Purge
+
+NEEDS = needs("queue", "objects")
 
 logger = logging.getLogger(__name__)
 logs.configure()

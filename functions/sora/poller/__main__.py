@@ -7,7 +7,10 @@ from typing import Any
 from generation_history import logs
 from generation_history.api.events import Context, request_id
 from generation_history.errors import HistoryError
+from generation_history.needs import needs
 from generation_history.work import poller
+
+NEEDS = needs("queue", "provider", "objects", "inspection")
 
 logger = logging.getLogger(__name__)
 logs.configure()

@@ -9,11 +9,13 @@ from generation_history.api.app import handler, ok
 from generation_history.api.response_schemas import answers, reads, refuses
 from generation_history.db import database
 from generation_history.errors import TooLarge
+from generation_history.needs import needs
 from generation_history.work import webhooks
 from generation_history.work.job_queue import WorkQueue
 from generation_history.work.wakeup import wake_poller
 from generation_history.work.webhooks import DeliveryBody
 
+NEEDS = needs("queue", "deliveries", "wakeup")
 router = Router()
 main = handler(router, admit=lambda _headers, _method: None)
 

@@ -82,6 +82,14 @@ class Intents:
         """The key of every intent, or of a generation's, and when it was written last."""
         yield from self._store.keys(PREFIX if generation_id is None else f"{PREFIX}{generation_id}/")
 
+    def after(self, generation_id: UUID, scene_id: UUID, attempt: int) -> Iterator[Intent]:
+        """The intents of the scene's later attempts."""
+        prefix = f"{PREFIX}{generation_id}/{scene_id}/"
+        for key, _ in list(self._store.keys(prefix)):
+            number = key.removeprefix(prefix).partition(".")[0]
+            if number.isdecimal() and int(number) > attempt and (intent := self.read_key(key)):
+                yield intent
+
     def mark_purged(self, generation_id: UUID) -> None:
         """Guarantees that what the bucket knows of the generation's POSTs says that nothing more is wanted of them.
 

@@ -172,6 +172,14 @@ class Posts:
             return True
         return False
 
+    def was_posted_since(self, job: Job) -> bool:
+        """Whether the bucket knows a POST of a later attempt at the scene, which the database has forgotten.
+
+        A job of the provider's may be of that one then. A SceneFailure storage_failed where the bucket cannot be asked.
+        """
+        later = self._intents.after(job.generation_id, job.scene_id, job.attempt)
+        return any(intent.outcome != "no_job" for intent in later)
+
     def _told_the_bucket(self, accepted: Intent) -> bool:
         try:
             self._intents.write(accepted)

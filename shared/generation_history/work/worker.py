@@ -389,7 +389,14 @@ class Worker:
         rivals = self._queue.rivals(job, provider.base_url, request, since=since, until=until) if candidates else 0
         if rivals:
             reason += f", or of {rivals} other POSTs that asked for the same"
-        if len(candidates) == 1 and not rivals:
+        try:
+            forgotten = bool(candidates) and self._posts.was_posted_since(job)
+        except SceneFailure as failure:
+            self._queue.postpone(job, str(failure))
+            return
+        if forgotten:
+            reason += ", or of a later attempt that the database has forgotten"
+        if len(candidates) == 1 and not rivals and not forgotten:
             self._queue.accept(job, candidates[0], adopted=True)
         elif job.intended_seconds_ago < self._find_seconds:
             self._queue.postpone(job, reason)
