@@ -25,7 +25,7 @@ from scripts.operate.create_logins import create_logins
 from scripts.operate.migrate import migrate
 from tests.support.scripted_server import ScriptedServer
 
-pytest_plugins = ["tests.fixtures.calls", "tests.fixtures.scenes"]
+pytest_plugins = ["tests.fixtures.aws", "tests.fixtures.calls", "tests.fixtures.scenes"]
 
 PASSWORDS = {login: f"{login}-password" for login in ("history_migrate", "history_api", "history_worker")}
 PROVIDER_KEY = "test-provider-key"
