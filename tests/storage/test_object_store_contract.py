@@ -487,7 +487,7 @@ def test_the_plain_url_opens_nothing(store, put, key):
 
 UNCHECKED = {
     "moto": "it checks no signature of a link, and with checking_keys() a link is an error of its own",
-    "localstack": "it checks none unless it runs with S3_SKIP_SIGNATURE_VALIDATION=0, and is moto in its own test",
+    "localstack": "it checks none unless it runs with S3_SKIP_SIGNATURE_VALIDATION=0",
 }
 
 
@@ -521,7 +521,7 @@ def test_a_link_of_a_wrong_key_opens_nothing(settings, put, key, wrong):
     assert fetched(url).status_code == 403
 
 
-@pytest.mark.otherwise(moto="it looks at no time of a link", localstack="it is moto in its own test")
+@pytest.mark.otherwise(moto="it looks at no time of a link", localstack="likewise, as it comes")
 def test_a_link_opens_nothing_once_it_has_ended(store, put, key):
     put(key)
     windows = -(-SIGNED_URL_SECONDS // SIGNING_WINDOW_SECONDS)
