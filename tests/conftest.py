@@ -31,7 +31,7 @@ from tests.support.scripted_server import ScriptedServer
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
-pytest_plugins = ["tests.fixtures.calls", "tests.fixtures.scenes"]
+pytest_plugins = ["tests.fixtures.aws", "tests.fixtures.calls", "tests.fixtures.scenes"]
 
 PASSWORDS = {login: f"{login}-password" for login in ("history_migrate", "history_api", "history_worker")}
 PROVIDER_KEY = "test-provider-key"

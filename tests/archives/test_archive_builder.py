@@ -593,20 +593,6 @@ def test_a_reason_that_the_database_would_refuse_is_kept_as_far_as_it_can_be(ask
 # ---------------------------------------------------------------- an upload in parts
 
 
-def test_an_upload_that_is_not_finished_leaves_nothing(store, left, generation_factory):
-    generation_id = generation_factory(1)["id"]
-    key = f"generations/{generation_id}/archives/x.zip"
-
-    with MultipartUpload(store, key, content_type="application/zip") as upload:
-        upload.write(b"x" * LARGE)
-        assert left(generation_id) == ([], 1)
-
-    assert left(generation_id) == ([], 0)
-    assert upload.write(b"after the end") == len(b"after the end")
-    with pytest.raises(ValueError, match="over"):
-        upload.finish()
-
-
 @pytest.mark.parametrize("pieces", [[PART_BYTES], [PART_BYTES + 1], [1, PART_BYTES - 1], [PART_BYTES * 2 + 7], [1] * 9])
 def test_all_parts_but_the_last_are_of_one_size(store, hooked, generation_factory, tmp_path: Path, pieces: list[int]):
     """As some stores demand."""
@@ -625,19 +611,3 @@ def test_all_parts_but_the_last_are_of_one_size(store, hooked, generation_factor
     assert store.get(key, tmp_path / "got")
     assert (tmp_path / "got").read_bytes() == b"".join(written)
     assert upload.size == store.size(key) == sum(pieces)
-
-
-def test_a_size_is_of_the_very_key(store, generation_factory, tmp_path: Path):
-    prefix = f"generations/{generation_factory(1)['id']}/archives/x"
-    (tmp_path / "file").write_bytes(b"123")
-    store.put(f"{prefix}.zip.old", tmp_path / "file", content_type="application/zip")
-
-    assert store.size(f"{prefix}.zip") is None
-
-    store.put(f"{prefix}.zip", tmp_path / "file", content_type="application/zip")
-    assert store.size(f"{prefix}.zip") == 3
-
-
-def test_an_object_that_is_not_there_is_no_failure_of_the_store(store):
-    with pytest.raises(FileNotFoundError), store.read("generations/x/none.mp4"):
-        pass

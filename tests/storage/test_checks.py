@@ -62,24 +62,6 @@ def test_a_server_that_is_no_object_store_is_a_wrong_do_spaces_endpoint(
         ObjectStore(elsewhere).check()
 
 
-@pytest.mark.parametrize(
-    ("wrong", "blamed"),
-    [
-        ({"bucket": "no-such-bucket"}, "DO_SPACES_BUCKET"),
-        ({"access_key": "nobody"}, "DO_SPACES_ACCESS_KEY"),
-        ({"secret_key": "password"}, "DO_SPACES_SECRET_KEY"),
-        ({"endpoint": "http://127.0.0.1:1"}, "DO_SPACES_ENDPOINT"),
-    ],
-)
-def test_what_a_store_refuses_is_told_by_its_setting(spaces: SpacesSettings, wrong: dict[str, str], blamed: str):
-    with pytest.raises(SceneFailure, match=rf"^{blamed}\b[^\n]+$"):
-        ObjectStore(replace(spaces, **wrong)).check()
-
-
-def test_a_bucket_that_is_there_will_do(store: ObjectStore):
-    store.check()
-
-
 @pytest.mark.parametrize("name", ["Bad Bucket!", "UPPER", "ab", "x" * 64, "-videos", "videos-", "a/b", "ümlaut"])
 def test_a_name_that_no_bucket_can_have_is_not_blamed_on_the_endpoint(
     spaces: SpacesSettings, monkeypatch: pytest.MonkeyPatch, name: str

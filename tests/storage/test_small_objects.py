@@ -26,29 +26,6 @@ def scripted_store(scripted: ScriptedServer, spaces: SpacesSettings) -> ObjectSt
     return ObjectStore(replace(spaces, endpoint=scripted.base_url.removesuffix("/v1")))
 
 
-def test_bytes_that_were_put_are_read_back(store: ObjectStore):
-    store.put_bytes(KEY, BODY, content_type="application/json")
-
-    assert store.get_bytes(KEY, most_bytes=len(BODY)) == BODY
-
-
-def test_bytes_may_be_none(store: ObjectStore):
-    store.put_bytes(f"{KEY}.empty", b"", content_type="application/json")
-
-    assert store.get_bytes(f"{KEY}.empty", most_bytes=10) == b""
-
-
-def test_an_object_that_is_not_there_is_none(store: ObjectStore):
-    assert store.get_bytes("generations/g/intents/none.json", most_bytes=1000) is None
-
-
-def test_more_bytes_than_asked_for_are_an_error(store: ObjectStore):
-    store.put_bytes(f"{KEY}.long", BODY, content_type="application/json")
-
-    with pytest.raises(SceneFailure, match="DO_SPACES_ENDPOINT"):
-        store.get_bytes(f"{KEY}.long", most_bytes=len(BODY) - 1)
-
-
 DOUBTS: dict[str, Answer] = {
     "a page that is not found": answer(404, b"<html>404</html>", kind="text/html"),
     "a 404 of nobody": answer(404, b""),

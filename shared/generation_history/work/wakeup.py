@@ -36,7 +36,16 @@ def _call(configured: WakeSettings) -> None:
         elif configured.lambda_name:
             _invoke_lambda(configured.lambda_name)
     except Exception as error:  # noqa: BLE001 - the schedule does it soon, whatever went wrong here
-        logger.warning("the poller could not be woken: %s", type(error).__name__)
+        logger.warning("the poller could not be woken: %s", _reason(error))
+
+
+def _reason(error: Exception) -> str:
+    """AWS's own word for a refusal ("AccessDeniedException"), of which boto3 may know no class; else the class."""
+    answer: Any = getattr(error, "response", None)
+    try:
+        return str(answer["Error"]["Code"])
+    except (LookupError, TypeError):
+        return type(error).__name__
 
 
 def _call_action(configured: WakeSettings) -> None:

@@ -1,0 +1,86 @@
+"""Whether each dependency is imported, and each import is of a dependency: of the package, the layers and the tools.
+
+deptry reads pyproject.toml, or requirements files where it finds no [project]; so it is run once for each, with the
+exceptions that [tool.deptry] in pyproject.toml has for all of them. A list that nothing is imported from
+(requirements-aws.in and requirements-uv.in) is of commands: each is looked for in the files that run it.
+"""
+
+import json
+import re
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, cast
+
+from scripts.local.host.project import ROOT
+
+DEPTRY: Final = Path(sysconfig.get_path("scripts"), "deptry")
+DEPLOYED: Final = ("shared", "functions")
+LAYERS: Final = "layers/data/requirements.in,layers/media/requirements.in"
+TOOLS: Final = "requirements-dev.in"
+#: By requirements file: its packages' commands or modules, and the files of which one runs or imports them.
+COMMANDS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
+    "requirements-aws.in": {
+        "aws-sam-translator": ("samtranslator", "tests/deploy/test_aws.py"),
+        "cfn-lint": ("cfn-lint", "tests/deploy/test_aws.py"),
+    },
+    "requirements-uv.in": {"uv": (".venv/bin/uv", "scripts/setup.sh")},
+}
+
+
+def main(root: Path = ROOT) -> int:
+    """1 if a dependency is not used, or something is used that is none; deptry and this say which."""
+    told = (root / "pyproject.toml").read_text("utf-8")
+    exceptions = tomllib.loads(told)["tool"]["deptry"]
+    failed = [_deptry(root, *DEPLOYED), *_of_requirements(root, exceptions)]
+    unused = sorted(_unused_commands(root))
+    for name in unused:
+        print(f"{name} is used nowhere", file=sys.stderr)
+    return int(any(failed) or bool(unused))
+
+
+def _of_requirements(root: Path, exceptions: Mapping[str, Any]) -> Iterator[int]:
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder, "pyproject.toml")
+        config.write_text("\n".join(_lines(exceptions)), "utf-8")
+        named = ("--config", config, "--requirements-files-dev", "/dev/null", "--requirements-files")
+        yield _deptry(root, *DEPLOYED, *named, LAYERS)
+        yield _deptry(root, *DEPLOYED, "scripts", "tests", *named, TOOLS)
+
+
+def _lines(exceptions: Mapping[str, Any]) -> Iterator[str]:
+    """The table of the exceptions, as TOML: it has lists of texts, alone or in tables."""
+    tables = {name: cast("dict[str, Any]", value) for name, value in exceptions.items() if isinstance(value, dict)}
+    yield "[tool.deptry]"
+    yield from (f"{name} = {json.dumps(value)}" for name, value in exceptions.items() if name not in tables)
+    for table, values in tables.items():
+        yield f"[tool.deptry.{table}]"
+        yield from (f"{name} = {json.dumps(value)}" for name, value in values.items())
+
+
+def _deptry(root: Path, *arguments: object) -> int:
+    done = subprocess.run(
+        [DEPTRY, "--no-ansi", *map(str, arguments)], cwd=root, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        print(done.stderr, end="", file=sys.stderr)
+    return done.returncode
+
+
+def _unused_commands(root: Path) -> Iterator[str]:
+    for file, commands in COMMANDS.items():
+        for line in (root / file).read_text("utf-8").splitlines():
+            match = re.match(r"[\w.-]+", line)
+            if match is None:
+                continue
+            command, user = commands.get(match[0], ("", ""))
+            if not command or command not in (root / user).read_text("utf-8"):
+                yield f"{file}: {match[0]}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
