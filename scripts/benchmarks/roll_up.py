@@ -12,7 +12,7 @@ import psycopg
 
 from generation_history.db.database import Database
 from generation_history.record.generation_manager import GenerationManager
-from scripts.benchmarks.scratch import scratch
+from scripts.local.scratch import scratch
 
 GENERATIONS = 60
 ROUNDS = 5

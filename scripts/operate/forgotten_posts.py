@@ -49,7 +49,7 @@ _REMEMBER = """
             finished_at = null, error_code = null, error_message = null
         where attempts.sora_video_id is null
 """
-_KEEP = "select keep_late_answer(%(scene_id)s, %(attempt)s, %(job_id)s, null, %(id)s)"
+_KEEP = "select record_late_answer(%(scene_id)s, %(attempt)s, %(job_id)s, null, %(id)s)"
 #: The scene waits for the answer to the POST, as it did.
 _LOOK = """
     with scene as (

@@ -17,6 +17,8 @@ from generation_history.errors import HistoryError
 from scripts.operate import database_rights as rights
 
 FOLDER = Path(__file__).resolve().parents[2] / "migrations"
+#: What the migrations make (scripts/schema), for reading: it stands beside them and is none.
+SCHEMA = FOLDER / "schema.sql"
 LOCK_TIMEOUT = "5s"
 STATEMENT_TIMEOUT = "15min"
 #: Any number, the same for every run: two of them take turns.
@@ -50,7 +52,7 @@ class Migration:
 
 def read_folder(folder: Path) -> list[Migration]:
     """The migrations of a folder in order; none, a name without a number or a number used twice is an error."""
-    migrations = [_read(path) for path in sorted(folder.glob("*.sql"))]
+    migrations = [_read(path) for path in sorted(folder.glob("*.sql")) if path.name != SCHEMA.name]
     if not migrations:
         raise MigrationError(f"there are no migrations in the folder {folder.name}")
     numbers: dict[str, str] = {}

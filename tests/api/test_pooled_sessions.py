@@ -154,5 +154,5 @@ def test_a_function_called_by_hand_does_not_use_the_callers_own_tables(db, gener
         attacker.execute("select set_config('app.owner_id', %s, true)", [str(UUID(str(manager.owner_id)))])
         attacker.execute("create temporary table scenes as select * from public.scenes with no data")
 
-        attacker.execute("select may_post(%s)", [scene_id])
+        attacker.execute("select check_may_submit(%s)", [scene_id])
         attacker.rollback()

@@ -103,7 +103,7 @@ def test_an_archive_stays_what_it_was_asked_for_as(db, mine, login: str):
         "delete from archives",
         "truncate archives",
         "alter table archives disable row level security",
-        "select fence_archives()",
+        "select delete_archives_of_purge()",
     ):
         with psycopg.connect(getattr(db, login)) as connection:
             act_as(connection, mine.owner)

@@ -53,7 +53,7 @@ def done_twice(done: Place, worker: Worker) -> Place:
     paid = read_payments(done.admin_url, done.store, done.provider_url)
     came_at = datetime.fromtimestamp(paid.posts[-1]["arrived_at"] - 0.001, UTC)
     job_id = paid.posts[-1]["job_id"]
-    done.rows("select keep_late_answer(id, 1, %s, null, gen_random_uuid()) from scenes", job_id)
+    done.rows("select record_late_answer(id, 1, %s, null, gen_random_uuid()) from scenes", job_id)
     done.rows("update attempts set intended_at = %s where attempt = 2", came_at)
     (intent,) = paid.intents.by_attempt.values()
     Intents(done.store).write(replace(intent, attempt=2, job_id=job_id, intended_at=came_at))

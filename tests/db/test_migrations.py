@@ -68,9 +68,22 @@ def test_a_new_migration_is_all_that_a_later_run_applies(blank, folder: Folder):
 
 
 def test_the_real_migrations_apply_to_an_empty_database_and_then_change_nothing(blank, tables):
-    assert migrate(blank.migrate) == sorted(path.name for path in FOLDER.glob("*.sql"))
+    assert migrate(blank.migrate) == sorted(path.name for path in FOLDER.glob("[0-9]*.sql"))
     assert migrate(blank.migrate) == []
     assert {"generations", "variants", "scenes", "generation_metadata"} <= tables()
+
+
+def test_the_schema_beside_the_migrations_is_none_of_them(blank, folder: Folder, tables):
+    """It is for reading (scripts/schema)."""
+    path = folder(**{"001_a": "create table a ()", "schema": "create table b ()"})
+
+    assert migrate(blank.migrate, path) == ["001_a.sql"]
+    assert tables() == {"a"}
+
+
+def test_a_schema_alone_is_no_migration(blank, folder: Folder):
+    with pytest.raises(MigrationError, match="no migrations"):
+        migrate(blank.migrate, folder(schema="create table b ()"))
 
 
 def test_line_endings_are_no_change(blank, folder: Folder):
@@ -226,7 +239,7 @@ def test_a_wrong_url_is_one_line_that_names_the_setting_and_never_the_password(
 @pytest.mark.usefixtures("blank")
 def test_the_command_says_what_it_applied_and_then_that_nothing_is_left(capsys: pytest.CaptureFixture[str]):
     assert command.main() == 0
-    assert capsys.readouterr() == ("".join(f"applied {path.name}\n" for path in sorted(FOLDER.glob("*.sql"))), "")
+    assert capsys.readouterr() == ("".join(f"applied {path.name}\n" for path in sorted(FOLDER.glob("[0-9]*.sql"))), "")
     assert command.main() == 0
     assert capsys.readouterr() == ("the database is up to date\n", "")
 

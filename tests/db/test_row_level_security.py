@@ -11,6 +11,7 @@ import pytest
 from generation_history.api.api_keys import fingerprint
 from generation_history.record.generation_manager import GenerationManager, Once
 from scripts.operate.api_key import create, revoke
+from tests.support.old_names import OLD_NAMES
 
 #: Each owner's own rows; the login api sees no others.
 OWNED = ("generations", "variants", "scenes", "generation_metadata", "jobs", "attempts", "idempotency_keys")
@@ -25,26 +26,26 @@ VIEWS = ("stat_parts",)
 
 #: What is called with another owner's ids: every function of ours that the login api may execute.
 CALLS = {
-    "admit_submission": "select admit_submission(%(owner)s, 1, 1, 1, 1)",
+    "reserve_budget": "select reserve_budget(%(owner)s, 1, 1, 1, 1)",
     "count_generations": "select count_generations()",
-    "hold_intent": "select hold_intent(%(scene)s, 1, 'video_new')",
+    "check_submit_intent": "select check_submit_intent(%(scene)s, 1, 'video_new')",
     "take_late_answer": "select take_late_answer(%(scene)s, 1, 'video_new')",
-    "keep_late_answer": "select keep_late_answer(%(scene)s, 1, 'video_new', null, gen_random_uuid())",
-    "go_on_with_late_attempt": "select go_on_with_late_attempt(%(scene)s)",
+    "record_late_answer": "select record_late_answer(%(scene)s, 1, 'video_new', null, gen_random_uuid())",
+    "resume_late_attempt": "select resume_late_attempt(%(scene)s)",
     "resume_attempt": "select resume_attempt(%(scene)s, 1)",
     "fetch_attempt": "select fetch_attempt(%(scene)s, 1)",
     "next_attempt": "select next_attempt(%(scene)s)",
     "use_attempt": "select use_attempt(%(scene)s, 1)",
-    "may_post": "select may_post(%(scene)s)",
+    "check_may_submit": "select check_may_submit(%(scene)s)",
     "search_generations": "select search_generations('video.example', null, null, null, null, null, 10, 0)",
     "utc_day": "select utc_day(now())",
     "cost_of": "select cost_of('api.openai.com', 'sora-2', '*', 8)",
-    "hold_lease": "select hold_lease(%(scene)s, gen_random_uuid())",
+    "check_lease": "select check_lease(%(scene)s, gen_random_uuid())",
     "lock_generation": "select lock_generation(%(generation)s)",
     "lock_generation_of_scene": "select lock_generation_of_scene(%(scene)s)",
-    "open_generation": "select open_generation(%(generation)s, 'generation')",
+    "lock_live_generation": "select lock_live_generation(%(generation)s, 'generation')",
     "owner_of_api_key": "select owner_of_api_key(sha256(%(scene)s::text::bytea))",
-    "record_once": "select record_once('another', 'x', %(generation)s)",
+    "record_idempotency_key": "select record_idempotency_key('another', 'x', %(generation)s)",
     "record_provider_job": "select record_provider_job(%(scene)s, gen_random_uuid(), 'video_new')",
     "record_scenes": "select record_scenes(%(variant)s, array[gen_random_uuid()], array['a'], true, 'x', null, null)",
     "refuse_taken_job": "select refuse_taken_job(%(scene)s, 'video_new')",
@@ -57,20 +58,22 @@ CALLS = {
 #: Functions that only a trigger calls, and those that the login api may not execute.
 TRIGGERS = (
     "check_scene_status",
+    "delete_archives_of_purge",
     "delete_attempts_first",
     "delete_scenes_first",
-    "fence_archives",
-    "keep_the_job_of_an_attempt",
+    "refuse_job_change",
     "set_updated_at",
 )
 REFUSED = {
-    "abandon_untouched": "select abandon_untouched(1)",
+    "fail_stale_generations": "select fail_stale_generations(1)",
     "begin_purge": "select begin_purge(1)",
     "purge_generation": "select purge_generation(%(generation)s)",
     "purgeable": "select purgeable(1, 0, '{}')",
-    "fold_stats": "select fold_stats(1)",
+    "merge_stats_deltas": "select merge_stats_deltas(1)",
     "remove_archive": "select remove_archive(gen_random_uuid())",
 }
+for calls in (CALLS, REFUSED):
+    calls |= {old: calls[new].replace(new, old) for old, new in OLD_NAMES.items() if new in calls}
 #: Only the tables' owner may call these; the first four are a trigger's.
 NOBODYS = ("attempt_delta", "generation_delta", "scene_delta", "variant_delta", "recount_stats")
 #: These run with the rights of the tables' owner, so each has a test of its own below.
@@ -394,7 +397,9 @@ def test_the_same_key_of_two_owners_is_two_keys(api: Session, mine, theirs):
         mine.generation
     ]
     with pytest.raises(psycopg.Error, match=mine.generation):
-        api.run("select record_once('key', (select request_sha256 from idempotency_keys), %s)", mine.generation)
+        api.run(
+            "select record_idempotency_key('key', (select request_sha256 from idempotency_keys), %s)", mine.generation
+        )
     assert theirs.generation != mine.generation
 
 

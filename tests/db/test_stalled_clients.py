@@ -142,7 +142,7 @@ def test_whoever_waited_in_vain_ends_what_stood_still(db, worker_db: Database, s
     before = worker_db.run(None, which)
     anothers = stalled(db.api, "", "select pg_advisory_xact_lock(1)").info.backend_pid
     stalled(db.worker, "", "select pg_advisory_xact_lock(hashtext('admit_submission'))")
-    submit = ("select admit_submission(null, 0, 10, null, null)", {})
+    submit = ("select reserve_budget(null, 0, 10, null, null)", {})
     with pytest.raises(Unavailable, match="too long"):
         worker_db.run(None, submit)
 

@@ -103,7 +103,7 @@ def test_no_login_of_ours_writes_statistics(attack, login: str, statement: str):
 @pytest.mark.parametrize(
     ("login", "statement"),
     [
-        ("api", "select fold_stats(1)"),
+        ("api", "select merge_stats_deltas(1)"),
         ("api", "select recount_stats()"),
         ("worker", "select recount_stats()"),
         ("api", "select 1 from stat_parts"),

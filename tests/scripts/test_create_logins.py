@@ -266,8 +266,8 @@ def test_the_check_holds_where_all_is_as_it_must_be(checked):
             "",
             "lower(character varying) of history_worker",
         ),
-        ("alter function may_post(uuid) reset search_path", "", "may_post(uuid). scripts/migrate;"),
-        ("grant execute on function fold_stats to public", "", "fold_stats(integer)"),
+        ("alter function check_may_submit(uuid) reset search_path", "", "check_may_submit(uuid). scripts/migrate;"),
+        ("grant execute on function merge_stats_deltas to public", "", "merge_stats_deltas(integer)"),
         ("alter role history_api createrole", "alter role history_api nocreaterole", "history_api may create roles"),
         ("grant pg_read_all_data to history_api", "revoke pg_read_all_data from history_api", "pg_read_all_data"),
         (

@@ -110,7 +110,7 @@ class Archives:
             "bytes": sum(file["size"] or 0 for file in contents["files"]),
         }
         # Askers take turns.
-        lock = "select open_generation(%(id)s, 'generation')"
+        lock = "select lock_live_generation(%(id)s, 'generation')"
         put_aside = """
             update archives set state = 'removing'
             where generation_id = %(id)s and (

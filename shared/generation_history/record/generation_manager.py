@@ -176,7 +176,7 @@ class GenerationManager(SceneWriter):
             "owner_id": self.owner_id,
             **checked(variant_type=variant_type, total_scenes=total_scenes),
         }
-        lock: Statement = ("select open_generation(%(generation_id)s, 'generation')", row)
+        lock: Statement = ("select lock_live_generation(%(generation_id)s, 'generation')", row)
         return cast("Variant", self._record_of("variant", lock, (insert, row), (READ_VARIANT, row)))
 
     def update_variant_status(
@@ -225,7 +225,7 @@ class GenerationManager(SceneWriter):
             """,
             {"id": found},
         )
-        lock: Statement = ("select open_generation(%(id)s, 'generation')", {"id": found})
+        lock: Statement = ("select lock_live_generation(%(id)s, 'generation')", {"id": found})
         return cast("MetadataRow", self._record_of("generation", lock, self._save_metadata(found, kinds), read))
 
     # ------------------------------------------------------------ how
@@ -243,7 +243,7 @@ class GenerationManager(SceneWriter):
             parts.append(self._save_metadata(generation_id, metadata))
         if once:
             found = {"key": once.key, "request_sha256": once.request_sha256, "id": generation_id}
-            parts.insert(0, ("select record_once(%(key)s, %(request_sha256)s, %(id)s)", found))
+            parts.insert(0, ("select record_idempotency_key(%(key)s, %(request_sha256)s, %(id)s)", found))
         read: Statement = (READ_GENERATION, {"id": generation_id})
         try:
             return cast("Generation", self._record_of("generation", generation, *parts, read))

@@ -33,7 +33,7 @@ class SceneWriter(GenerationReader):
             **checked(scene_number=scene_number, sora_prompt=sora_prompt),
         }
         lock: Statement = (
-            "select open_generation((select generation_id from variants where id = %(variant_id)s), 'variant')",
+            "select lock_live_generation((select generation_id from variants where id = %(variant_id)s), 'variant')",
             row,
         )
         roll_up: Statement = ("select roll_up_scene(%(id)s)", row)

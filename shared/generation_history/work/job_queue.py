@@ -29,7 +29,7 @@ STUCK_FAILURES = 8
 #: What is kept of the reason of a failure, and of an answer that was not understood.
 MAX_REASON_CHARACTERS = 2_000
 MAX_ANSWER_CHARACTERS = 4_000
-#: A longer id may not fit into an index (keep_late_answer has the same limit).
+#: A longer id may not fit into an index (record_late_answer has the same limit).
 MAX_ID_BYTES = 2_000
 #: A POST that a limit holds back looks again after this long.
 HOLD_SECONDS = 15.0
@@ -38,7 +38,7 @@ NO_LIMITS: Final = Limits()
 #: What became of an accepted job that its scene does not wait for (WorkQueue.accept_late).
 LateAnswer = Literal["known", "resumed", "late", "taken", "gone"]
 
-_HOLD_LEASE: Final[LiteralString] = "select hold_lease(%(scene_id)s, %(lease_token)s)"
+_HOLD_LEASE: Final[LiteralString] = "select check_lease(%(scene_id)s, %(lease_token)s)"
 #: After a POST that made no job: it cost nothing.
 _UNPAID: Final[LiteralString] = """
     update posts set cost = 0 where scene_id = %(scene_id)s and attempt = %(attempt)s
@@ -54,7 +54,7 @@ _KEEP_ANSWER: Final[LiteralString] = """
     where scene_id = %(scene_id)s and attempt = %(attempt)s and %(answer)s::text is not null
 """
 #: What came late is fetched once the scene itself is over.
-_GO_ON: Final[LiteralString] = "select go_on_with_late_attempt(%(scene_id)s)"
+_GO_ON: Final[LiteralString] = "select resume_late_attempt(%(scene_id)s)"
 #: After a POST that made no job: no other one follows if its generation was deleted or failed meanwhile. A person who
 #: retried a scene of a failed generation wanted just that.
 _CANCEL_IF_OVER: Final[LiteralString] = """
@@ -192,7 +192,7 @@ class WorkQueue:
 
     def abandon_untouched(self, limit: int = 100) -> int:
         """The number of generations failed now because nobody touched them for a day and nothing is due for them."""
-        return self._db.run(None, ("select abandon_untouched(%(limit)s) as found", {"limit": limit}))[0]["found"]
+        return self._db.run(None, ("select fail_stale_generations(%(limit)s) as found", {"limit": limit}))[0]["found"]
 
     def fold_stats(self, *, seconds: float, batch: int = 10_000) -> int:
         """The number of changes that are folded into the statistics now.
@@ -202,7 +202,7 @@ class WorkQueue:
         until = time.monotonic() + seconds
         folded = 0
         while time.monotonic() < until:
-            done = self._db.run(None, ("select fold_stats(%(limit)s) as folded", {"limit": batch}))[0]["folded"]
+            done = self._db.run(None, ("select merge_stats_deltas(%(limit)s) as folded", {"limit": batch}))[0]["folded"]
             folded += done
             if done < batch:
                 break
@@ -229,7 +229,7 @@ class WorkQueue:
         nothing was written then.
         """
         admit = """
-            select admit_submission(%(owner_id)s, cost_of(%(host)s, %(model)s, %(size)s, %(seconds)s),
+            select reserve_budget(%(owner_id)s, cost_of(%(host)s, %(model)s, %(size)s, %(seconds)s),
                 %(most_running)s::integer, %(most_per_minute)s::integer, %(usd_per_owner_and_day)s::numeric,
                 %(scene_id)s, %(lease_token)s)
         """
@@ -260,7 +260,7 @@ class WorkQueue:
         """
         _, _, intended, *_ = self._write(
             job,
-            "select may_post(%(scene_id)s)",
+            "select check_may_submit(%(scene_id)s)",
             admit,
             attempt,
             post,
@@ -385,7 +385,7 @@ class WorkQueue:
             where scene_id = %(scene_id)s and step = 'find'
             """,
             _KEEP_ANSWER,
-            guard=_HOLD_LEASE if adopted else "select hold_intent(%(scene_id)s, %(attempt)s, %(video_id)s)",
+            guard=_HOLD_LEASE if adopted else "select check_submit_intent(%(scene_id)s, %(attempt)s, %(video_id)s)",
             roll_up=True,
             attempt=job.attempt,
             outcome="adopted" if adopted else "accepted",
@@ -404,7 +404,7 @@ class WorkQueue:
         answer. "gone": its generation was purged, and there is no row to keep it in.
         """
         keep = """
-            select keep_late_answer(%(scene_id)s, %(attempt)s, %(video_id)s, %(answer)s, %(id)s) as became
+            select record_late_answer(%(scene_id)s, %(attempt)s, %(video_id)s, %(answer)s, %(id)s) as became
         """
         said: dict[str, Any] = {
             "scene_id": job.scene_id,

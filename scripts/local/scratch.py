@@ -1,4 +1,4 @@
-"""A database for one benchmark: a server with fsync on, the logins, every migration, and nothing left of it."""
+"""A database for one run of a command: a server with fsync on, the logins, every migration, and nothing left of it."""
 
 import tempfile
 from collections.abc import Generator
@@ -10,7 +10,7 @@ from scripts.local.postgres import Postgres
 from scripts.operate.create_logins import LOGINS, create_logins
 from scripts.operate.migrate import migrate
 
-PASSWORD = "bench"  # noqa: S105
+PASSWORD = "scratch"  # noqa: S105
 
 
 @dataclass(frozen=True)
