@@ -23,7 +23,8 @@ from generation_history.work.intents import PREFIX, Intent, Intents, key_of_inte
 KEPT = timedelta(days=400)
 
 _ATTEMPTS = """
-    select s.id as scene_id, g.purging_since is not null as purging, a.attempt, a.sora_video_id is not null as has_job, j.scene_id is not null as at_work,
+    select s.id as scene_id, g.purging_since is not null as purging, a.attempt, a.sora_video_id is not null as has_job,
+        j.scene_id is not null as at_work,
         a.intended_at, a.post_token || a.unsent_posts as tokens
     from generations g
     join variants v on v.generation_id = g.id
