@@ -169,9 +169,9 @@ def test_a_job_looked_for_until_its_deadline_is_for_a_person_to_decide(scenes, p
     assert manager.retry_scene(scene_id, confirmed=True)["attempt"] == 2
 
 
-def test_a_crash_after_the_intent_is_looked_for_and_not_posted(scenes, provider, queue, claimed):
+def test_a_crash_after_the_intent_is_looked_for_and_not_posted(scenes, provider, submissions, claimed):
     scene_id = scenes.add()
-    queue.intend(claimed(scene_id), provider="fake", base_url=provider.base_url, request=as_asked())
+    submissions.record_submit_intent(claimed(scene_id), provider="fake", base_url=provider.base_url, request=as_asked())
     scenes.expire_leases()
 
     scenes.step(2)
@@ -180,9 +180,9 @@ def test_a_crash_after_the_intent_is_looked_for_and_not_posted(scenes, provider,
     assert provider.posts == []
 
 
-def test_a_crash_after_the_post_is_adopted(scenes, provider, queue, claimed):
+def test_a_crash_after_the_post_is_adopted(scenes, provider, submissions, claimed):
     scene_id = scenes.add()
-    queue.intend(claimed(scene_id), provider="fake", base_url=provider.base_url, request=as_asked())
+    submissions.record_submit_intent(claimed(scene_id), provider="fake", base_url=provider.base_url, request=as_asked())
     provider.submit(as_asked())
     scenes.expire_leases()
 

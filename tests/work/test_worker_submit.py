@@ -187,17 +187,17 @@ def test_a_worker_that_stood_still_after_its_intent_does_not_post(scenes, provid
     assert scenes.job(scene_id) == ("submit", 1, "the worker stood still before its POST")
 
 
-def test_an_intent_of_which_nobody_knows_whether_it_stands_is_not_posted(scenes, provider, queue, monkeypatch):
+def test_an_intent_of_which_nobody_knows_whether_it_stands_is_not_posted(scenes, provider, submissions, monkeypatch):
     """Its commit went unheard: where it does not stand, somebody else may post."""
     scene_id = scenes.add()
-    intend = queue.intend
+    intend = submissions.record_submit_intent
 
     def unheard(*args: object, **kinds: object) -> None:
         intend(*args, **kinds)
         raise Unavailable("the connection broke off")
 
     with monkeypatch.context() as once:
-        once.setattr(queue, "intend", unheard)
+        once.setattr(submissions, "record_submit_intent", unheard)
         scenes.step()
     assert provider.posts == []
 
@@ -219,14 +219,14 @@ def test_an_id_of_any_length_is_kept(scenes, provider):
     assert scenes.read(scene_id)["sora_video_id"] == long_id
 
 
-def test_the_id_of_a_paid_job_is_kept_before_anything_else_can_fail(scenes, queue, make_worker, monkeypatch):
+def test_the_id_of_a_paid_job_is_kept_before_anything_else_can_fail(scenes, monitoring, make_worker, monkeypatch):
     """Where the provider's list hides prompts, a job without its id in the row could not be found again."""
     scene_id = scenes.add()
 
     def fail(*_args: object, **_kinds: object) -> bool:
         raise Unavailable("the database is gone")
 
-    monkeypatch.setattr(queue, "note_provider", fail)
+    monkeypatch.setattr(monitoring, "record_provider_state", fail)
     make_worker().run(seconds=600)
 
     assert scenes.read(scene_id)["sora_video_id"]

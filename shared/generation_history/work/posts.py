@@ -16,7 +16,8 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_r
 from generation_history.errors import Conflict, HistoryError, SceneFailure, Unavailable
 from generation_history.providers import VideoJob, VideoProvider, VideoRequest
 from generation_history.work.intents import Intent, Intents, fingerprint
-from generation_history.work.job_queue import Job, LateAnswer, WorkQueue
+from generation_history.work.job_queue import Job, JobQueue
+from generation_history.work.submission import LateAnswer, Submissions
 
 logger = logging.getLogger(__name__)
 
@@ -32,9 +33,12 @@ STOOD_STILL: Final = "the worker stood still before its POST"
 class Posts:
     """The POSTs of a worker's attempts, as the database and the bucket know them."""
 
-    def __init__(self, queue: WorkQueue, intents: Intents, *, seconds_left: Callable[[], float]) -> None:
+    def __init__(
+        self, queue: JobQueue, submissions: Submissions, intents: Intents, *, seconds_left: Callable[[], float]
+    ) -> None:
         """Try as long as there are seconds left to keep what is paid for."""
         self._queue = queue
+        self._submissions = submissions
         self._intents = intents
         self._seconds_left = seconds_left
 
@@ -55,7 +59,7 @@ class Posts:
         except SceneFailure as failure:
             # It may be there all the same, and means nothing then.
             logger.error("scene %s: no intent can be put into the bucket: %s", job.scene_id, failure)  # noqa: TRY400
-            self._queue.hold(job, str(failure), unsent=intent.token)
+            self._submissions.throttle(job, str(failure), unsent=intent.token)
             return None
         if not self._still_stands(job):
             # It is not taken back: it may lie in the place of another's by now, which was posted.
@@ -63,7 +67,7 @@ class Posts:
             return None
         if time.monotonic() - began > INTENT_SECONDS:
             unsent = self.take_back(intent, STOOD_STILL)
-            self._queue.not_sent(job, STOOD_STILL, retry_after=None, unsent=unsent)
+            self._submissions.retry_unsent(job, STOOD_STILL, retry_after=None, unsent=unsent)
             return None
         return intent
 
@@ -74,7 +78,7 @@ class Posts:
             wait=wait_random_exponential(multiplier=0.2, max=2),
             reraise=True,
         )
-        return retrying(self._queue.is_intended, job)
+        return retrying(self._submissions.is_intended, job)
 
     def was_made_before(self, job: Job) -> bool:
         """Whether the bucket knows a POST of this attempt that the database has forgotten; it is gone on with then.
@@ -87,11 +91,11 @@ class Posts:
         logger.warning("scene %s: it was posted before, and the database does not know it", job.scene_id)
         self._recall(job, before)
         if before.job_id is None or not self.keep(job, VideoJob(before.job_id, ACCEPTED), before):
-            self._queue.postpone(job, "it was posted before, as its intent in the bucket says")
+            self._queue.retry_later(job, "it was posted before, as its intent in the bucket says")
         return True
 
     def _recall(self, job: Job, before: Intent) -> None:
-        self._queue.intend(
+        self._submissions.record_submit_intent(
             job,
             provider=before.provider,
             base_url=before.base_url,
@@ -131,9 +135,9 @@ class Posts:
         )
         try:
             try:
-                retrying(self._queue.accept, job, video)
+                retrying(self._submissions.accept, job, video)
             except Conflict as refused:
-                became: LateAnswer = retrying(self._queue.accept_late, job, video)
+                became: LateAnswer = retrying(self._submissions.accept_late, job, video)
                 _tell_what_became(job, video, became, refused)
                 return became != "taken"
             return True
@@ -165,10 +169,10 @@ class Posts:
             return True
         # Only of this very POST: of an earlier one it says nothing about the last.
         if intent.outcome == "no_job" and intent.token == job.post_token:
-            self._queue.not_sent(job, intent.reason or "the POST made no job", retry_after=None)
+            self._submissions.retry_unsent(job, intent.reason or "the POST made no job", retry_after=None)
             return True
         if is_another and intent.outcome == "posted":
-            self._queue.postpone(job, "it was posted at another time, as its intent in the bucket says")
+            self._queue.retry_later(job, "it was posted at another time, as its intent in the bucket says")
             return True
         return False
 

@@ -15,7 +15,6 @@ from generation_history import logs, settings
 from generation_history.db import database
 from generation_history.errors import (
     Conflict,
-    Held,
     HistoryError,
     JobGone,
     LeaseLost,
@@ -28,6 +27,7 @@ from generation_history.errors import (
     ProviderUnavailable,
     Rejected,
     SceneFailure,
+    Throttled,
     Unavailable,
 )
 from generation_history.media.video_storage_manager import VideoStorageManager, providers
@@ -35,9 +35,12 @@ from generation_history.models import FailureCode, ProviderState, Step
 from generation_history.providers import UnnamedAnswer, VideoJob, VideoProvider, VideoRequest
 from generation_history.providers.words import says_expired
 from generation_history.settings import Limits, ProviderSettings
+from generation_history.work.housekeeping import Housekeeping
 from generation_history.work.intents import Intent, Intents
-from generation_history.work.job_queue import NO_LIMITS, Job, WorkQueue
+from generation_history.work.job_queue import Job, JobQueue
+from generation_history.work.monitoring import Monitoring
 from generation_history.work.posts import Posts
+from generation_history.work.submission import NO_LIMITS, Submissions
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +49,7 @@ CLOCK_SKEW = timedelta(seconds=120)
 #: How often in a row a provider may say that there is no such job, or send what is no video, before it is believed:
 #: a quarter of an hour, longer than a gateway takes to restart. Everything else is tried until the deadline, because
 #: giving up would lose what is paid for.
-MOST_REFUSALS = 10
+MAX_REFUSALS = 10
 #: What a scene is failed as whose step was in the way of its deadline.
 _LATE: Final[Mapping[Step, FailureCode]] = {
     "submit": "submit_rejected",
@@ -62,7 +65,7 @@ _NO_VIDEO: Final[Mapping[str, tuple[FailureCode, str]]] = {
     "expired": ("expired", "the provider says that it has expired"),
 }
 #: How often a poller with hands free looks for work that became due meanwhile.
-LOOK_SECONDS = 1.0
+CLAIM_INTERVAL_SECONDS = 1.0
 #: How long a job waits whose provider is gone: somebody has to notice first.
 GONE_SECONDS = 600.0
 #: Nothing is posted when less time than this is left: an instance that ends in a POST leaves its outcome unknown.
@@ -70,13 +73,13 @@ SUBMIT_STEP_SECONDS = 150.0
 #: What a store step may take beside its download: an inspection and two uploads.
 STORE_SECONDS = 120.0
 #: No new job is claimed when less time than this is left: it would be a download of seconds.
-SHORTEST_STEP_SECONDS = 150.0
+MIN_STEP_SECONDS = 150.0
 #: An intent that took longer to commit is not posted: somebody may look for its job already, and give it up.
 INTENT_SECONDS = 30
 #: A job past its deadline at which so many workers died in a row is given up without another try.
-MOST_DEATHS = 5
+MAX_CRASHES = 5
 #: What a run gives to the statistics before it works.
-FOLD_SECONDS = 5.0
+MERGE_SECONDS = 5.0
 
 
 class Worker:
@@ -84,7 +87,10 @@ class Worker:
 
     def __init__(
         self,
-        queue: WorkQueue,
+        queue: JobQueue,
+        submissions: Submissions,
+        monitoring: Monitoring,
+        housekeeping: Housekeeping,
         videos: VideoStorageManager,
         clients: Sequence[VideoProvider],
         *,
@@ -97,6 +103,9 @@ class Worker:
         intents: Intents | None = None,
     ) -> None:
         self._queue = queue
+        self._submissions = submissions
+        self._monitoring = monitoring
+        self._housekeeping = housekeeping
         self._videos = videos
         self._clients = clients
         self._defaults = defaults
@@ -125,18 +134,18 @@ class Worker:
         # Another poller may have seen more of them since our last run.
         self._states.clear()
         self._held_until = 0.0
-        self._queue.pulse("poller")
+        self._monitoring.heartbeat("poller")
         self._videos.cleanup_temp_directory()
-        self._queue.forget_providers(but=[client.base_url for client in self._clients])
+        self._monitoring.forget_providers(but=[client.base_url for client in self._clients])
         if not self._limits.submitting:
-            self._queue.hold_due("SORA_SUBMITTING is off")
-        if abandoned := self._queue.abandon_untouched():
+            self._submissions.throttle_due("SORA_SUBMITTING is off")
+        if abandoned := self._housekeeping.fail_stale_generations():
             logger.warning("%d generations failed as abandoned", abandoned)
-        self._fold_stats()
+        self._merge_stats()
         extended_at = time.monotonic()
         done = 0
         while self._claim(deadline) or self._running:
-            finished, _ = wait(self._running, timeout=LOOK_SECONDS, return_when=FIRST_COMPLETED)
+            finished, _ = wait(self._running, timeout=CLAIM_INTERVAL_SECONDS, return_when=FIRST_COMPLETED)
             for future in finished:
                 del self._running[future]
             done += len(finished)
@@ -145,17 +154,17 @@ class Worker:
                 self._extend_leases()
         return done
 
-    def _fold_stats(self) -> None:
-        """What is not folded now is summed by every read, and folded by a later run: no work is lost over it."""
+    def _merge_stats(self) -> None:
+        """What is not merged now is summed by every read, and merged by a later run: no work is lost over it."""
         try:
-            self._queue.fold_stats(seconds=FOLD_SECONDS)
+            self._housekeeping.merge_stats_deltas(seconds=MERGE_SECONDS)
         except HistoryError:
-            logger.exception("the statistics could not be folded")
+            logger.exception("the statistics could not be merged")
 
     def _claim(self, deadline: float) -> bool:
         free = self._concurrency - len(self._running)
         left = deadline - time.monotonic()
-        if free <= 0 or left < SHORTEST_STEP_SECONDS:
+        if free <= 0 or left < MIN_STEP_SECONDS:
             return False
         held = not self._limits.submitting or time.monotonic() < self._held_until
         try:
@@ -171,14 +180,19 @@ class Worker:
 
     def _extend_leases(self) -> None:
         try:
-            self._queue.extend(list(self._running.values()))
+            self._queue.extend_leases(list(self._running.values()))
         except HistoryError:
             logger.exception("the leases of %d jobs could not be extended", len(self._running))
 
     @cached_property
     def _posts(self) -> Posts:
         # Late: without a POST nothing is asked of the bucket's settings.
-        return Posts(self._queue, self._intents or Intents(self._videos.store), seconds_left=self._seconds_left)
+        return Posts(
+            self._queue,
+            self._submissions,
+            self._intents or Intents(self._videos.store),
+            seconds_left=self._seconds_left,
+        )
 
     def _seconds_left(self) -> float:
         return max(0.0, self._deadline - time.monotonic())
@@ -208,9 +222,9 @@ class Worker:
         # A caller may have submitted it by itself meanwhile, and recorded that.
         submitted = job.sora_video_id is not None and job.step in {"submit", "find"}
         step: Step = "poll" if submitted else job.step
-        if job.overdue and job.deaths >= MOST_DEATHS:
+        if job.overdue and job.crash_count >= MAX_CRASHES:
             said = f", the last error before: {job.last_error}" if job.last_error else ""
-            self._queue.give_up(job, _LATE[step], f"{job.deaths} workers in a row died at it{said}")
+            self._queue.fail_permanently(job, _LATE[step], f"{job.crash_count} workers in a row died at it{said}")
             return
         if step in {"poll", "store"} and not self._is_its_own(job):
             return
@@ -232,7 +246,7 @@ class Worker:
         except LeaseLost:
             raise
         except Conflict as taken:
-            self._queue.give_up(job, "not_found", str(taken))
+            self._queue.fail_permanently(job, "not_found", str(taken))
             return False
         return True
 
@@ -244,18 +258,18 @@ class Worker:
     def _later(self, job: Job, code: FailureCode, reason: str, *, retry_after: float | None = None) -> None:
         """The same step again later; after the scene's deadline it is failed instead."""
         if job.overdue:
-            self._queue.give_up(job, code, reason)
+            self._queue.fail_permanently(job, code, reason)
         else:
-            self._queue.postpone(job, reason, retry_after=retry_after)
+            self._queue.retry_later(job, reason, retry_after=retry_after)
 
     def _refused(self, job: Job, code: FailureCode, reason: str, *, end: FailureCode | None = None) -> None:
         """What the provider said is believed once it said so often enough in a row; the scene is failed as end then."""
         # An outage before it counts for nothing: it ends, and often in such answers.
         times = 1 + (job.failures if (job.last_error or "").startswith(f"{code}: ") else 0)
-        if job.overdue or times >= MOST_REFUSALS:
-            self._queue.give_up(job, end or code, reason)
+        if job.overdue or times >= MAX_REFUSALS:
+            self._queue.fail_permanently(job, end or code, reason)
         else:
-            self._queue.postpone(job, f"{code}: {reason}", failures=times)
+            self._queue.retry_later(job, f"{code}: {reason}", failures=times)
 
     # ------------------------------------------------------------ submit
 
@@ -263,11 +277,11 @@ class Worker:
         """Post the job, once: from the moment the intent is committed, nobody posts this attempt again."""
         if job.status in {"completed", "failed"}:
             # A caller ended the scene while it waited here.
-            self._queue.drop(job)
+            self._queue.discard(job)
             return
         if job.overdue:
             why = job.last_error or "no worker came"
-            self._queue.give_up(job, "submit_rejected", f"not submitted before its deadline: {why}")
+            self._queue.fail_permanently(job, "submit_rejected", f"not submitted before its deadline: {why}")
             return
         provider, request = self._clients[0], self._request(job)
         intended_at = self._intend(job, provider, request)
@@ -278,10 +292,10 @@ class Worker:
         """Since when the intent stands in the database, and just now: only then may the job be posted; else None."""
         began = time.monotonic()
         try:
-            intended_at = self._queue.intend(
+            intended_at = self._submissions.record_submit_intent(
                 job, provider=provider.name, base_url=provider.base_url, request=request, limits=self._limits
             )
-        except Held as held:
+        except Throttled as held:
             # A limit holds back what is to be paid, not what was.
             try:
                 made_before = self._posts.was_made_before(job)
@@ -292,10 +306,10 @@ class Worker:
             return None
         except Unavailable as error:
             # The intent may stand all the same, and would keep the scene from ever being posted.
-            self._queue.not_sent(job, str(error), retry_after=None)
+            self._submissions.retry_unsent(job, str(error), retry_after=None)
             return None
         if time.monotonic() - began > INTENT_SECONDS:
-            self._queue.not_sent(job, "the worker stood still before its POST", retry_after=None)
+            self._submissions.retry_unsent(job, "the worker stood still before its POST", retry_after=None)
             return None
         return intended_at
 
@@ -305,39 +319,41 @@ class Worker:
         except NotSent as error:
             logger.warning("scene %s: not submitted: %s", job.scene_id, error)
             unsent = self._posts.take_back(intent, str(error))
-            self._queue.not_sent(job, str(error), retry_after=error.retry_after, unsent=unsent)
+            self._submissions.retry_unsent(job, str(error), retry_after=error.retry_after, unsent=unsent)
         except NotAllowed as error:
             unsent = self._posts.take_back(intent, str(error))
-            self._queue.not_sent(job, str(error), retry_after=error.retry_after, unsent=unsent)
+            self._submissions.retry_unsent(job, str(error), retry_after=error.retry_after, unsent=unsent)
             self._note(provider, "refused", str(error))
         except Rejected as error:
             self._rejected(job, provider, error, self._posts.take_back(intent, str(error)))
         except OutcomeUnknown as error:
             logger.warning("scene %s: %s", job.scene_id, error)
-            self._queue.postpone(job, str(error), answer=error.answer)
+            self._queue.retry_later(job, str(error), answer=error.answer)
         else:
             # First of all: nothing may come between a paid job and its id in the row.
             if not self._posts.keep(job, video, intent):
-                self._queue.postpone(job, f"the provider answered with the job {video.id}, which another attempt has")
+                self._queue.retry_later(
+                    job, f"the provider answered with the job {video.id}, which another attempt has"
+                )
             self._note(provider, "ok")
 
     def _hold(self, job: Job, reason: str) -> None:
         """Wait for the limit; where it is everyone's, claim nothing to submit meanwhile: that would be held as well."""
         logger.info("scene %s: held: %s", job.scene_id, reason)
-        self._queue.hold(job, reason)
+        self._submissions.throttle(job, reason)
         if not reason.startswith("SPEND_LIMIT_PER_OWNER_DAY"):
-            self._held_until = time.monotonic() + LOOK_SECONDS
-            self._queue.hold_due(reason)
+            self._held_until = time.monotonic() + CLAIM_INTERVAL_SECONDS
+            self._submissions.throttle_due(reason)
 
     def _rejected(self, job: Job, provider: VideoProvider, error: Rejected, unsent: UUID | None) -> None:
         """A refusal of this request, unless the provider refuses everything because it is gone."""
         if error.failure_code == "submit_rejected" and self._is_gone(provider):
-            self._queue.hold(job, _gone(provider), seconds=GONE_SECONDS, unsent=unsent)
+            self._submissions.throttle(job, _gone(provider), seconds=GONE_SECONDS, unsent=unsent)
             # The others would be answered alike: one POST in a run is enough to know.
             self._held_until = self._deadline
-            self._queue.hold_due(_gone(provider))
+            self._submissions.throttle_due(_gone(provider))
         else:
-            self._queue.give_up(job, error.failure_code, str(error))
+            self._queue.fail_permanently(job, error.failure_code, str(error))
 
     def _is_gone(self, provider: VideoProvider) -> bool:
         try:
@@ -355,7 +371,7 @@ class Worker:
         if self._states.get((provider.base_url, took_a_post)) == state:
             return
         self._states[provider.base_url, took_a_post] = state
-        if self._queue.note_provider(provider.base_url, state, reason, took_a_post=took_a_post):
+        if self._monitoring.record_provider_state(provider.base_url, state, reason, took_a_post=took_a_post):
             logger.log(logging.INFO if state == "ok" else logging.ERROR, "the provider is %s: %s", state, reason)
 
     def _request(self, job: Job) -> VideoRequest:
@@ -383,18 +399,20 @@ class Worker:
         except ProviderUnavailable as error:
             self._later(job, "submit_unknown", str(error), retry_after=error.retry_after)
             return
-        candidates = self._queue.unclaimed(provider.base_url, found)
+        candidates = self._submissions.unclaimed(provider.base_url, found)
         reason = f"the POST had no answer, and {len(candidates)} of the provider's jobs could be of it"
         since, until = job.intended_at - window - CLOCK_SKEW, job.intended_at + window + CLOCK_SKEW
-        rivals = self._queue.rivals(job, provider.base_url, request, since=since, until=until) if candidates else 0
+        rivals = (
+            self._submissions.rivals(job, provider.base_url, request, since=since, until=until) if candidates else 0
+        )
         if rivals:
             reason += f", or of {rivals} other POSTs that asked for the same"
         if len(candidates) == 1 and not rivals:
-            self._queue.accept(job, candidates[0], adopted=True)
+            self._submissions.accept(job, candidates[0], adopted=True)
         elif job.intended_seconds_ago < self._find_seconds:
-            self._queue.postpone(job, reason)
+            self._queue.retry_later(job, reason)
         else:
-            self._queue.give_up(job, "submit_unknown", reason)
+            self._queue.fail_permanently(job, "submit_unknown", reason)
 
     # ------------------------------------------------------------ poll and store
 
@@ -426,9 +444,9 @@ class Worker:
     def _is_nobody_elses(self, job: Job, provider: VideoProvider, video: VideoJob) -> bool:
         """Whether no other scene has the job by another of its ids: naming that must not bring another's video home."""
         others = [] if job.accepted else [replace(video, id=other) for other in video.other_ids]
-        if not others or len(self._queue.unclaimed(provider.base_url, others)) == len(others):
+        if not others or len(self._submissions.unclaimed(provider.base_url, others)) == len(others):
             return True
-        self._queue.give_up(job, "not_found", "another scene has this provider job already")
+        self._queue.fail_permanently(job, "not_found", "another scene has this provider job already")
         return False
 
     def _not_known(self, job: Job, provider: VideoProvider, failure: SceneFailure) -> None:
@@ -436,23 +454,23 @@ class Worker:
         if not self._is_gone(provider):
             self._not_fetched(job, failure)
         elif job.overdue:
-            self._queue.give_up(job, "provider_gone", _gone(provider))
+            self._queue.fail_permanently(job, "provider_gone", _gone(provider))
         else:
-            self._queue.postpone(job, _gone(provider), failures=job.failures, retry_after=GONE_SECONDS)
+            self._queue.retry_later(job, _gone(provider), failures=job.failures, retry_after=GONE_SECONDS)
 
     def _observe(self, job: Job, video: VideoJob) -> None:
         if video.status in _NO_VIDEO:
             code, reason = _NO_VIDEO[video.status]
             if video.error_code == "moderation_blocked":
                 code = "moderation_blocked"
-            self._queue.give_up(job, code, video.error_message or reason, answer=video.answer)
+            self._queue.fail_permanently(job, code, video.error_message or reason, answer=video.answer)
         elif video.status == "completed":
-            self._queue.observed(job, video, step="store")
+            self._queue.record_observation(job, video, step="store")
             self._store(replace(job, step="store", failures=0, last_error=None))
         elif job.overdue:
-            self._queue.give_up(job, "timed_out", f"still {video.status} at its deadline")
+            self._queue.fail_permanently(job, "timed_out", f"still {video.status} at its deadline")
         else:
-            self._queue.observed(job, video, step="poll")
+            self._queue.record_observation(job, video, step="poll")
 
     def _store(self, job: Job) -> None:
         provider, video_id = self._provider(job), job.sora_video_id
@@ -473,7 +491,7 @@ class Worker:
         except (MachineFault, NotConfigured) as fault:
             # It says nothing of the video, so it never ends the job: the provider's own no does, or a good inspection.
             logger.error("scene %s: %s", job.scene_id, fault)  # noqa: TRY400 - a person must act on it
-            self._queue.postpone(job, str(fault))
+            self._queue.retry_later(job, str(fault))
         except JobGone as error:
             self._not_known(job, provider, SceneFailure("not_found", str(error)))
         except ProviderUnavailable as error:
@@ -490,7 +508,7 @@ class Worker:
         """When a copy expires is a hint, and clocks differ: only what the provider says often enough ends its job."""
         code, reason = failure.failure_code, str(failure)
         if failure.final:
-            self._queue.give_up(job, code, reason)
+            self._queue.fail_permanently(job, code, reason)
         elif code == "download_failed" and not says_expired(reason):
             self._later(job, code, reason)
         else:
@@ -518,7 +536,10 @@ def from_settings() -> Worker:
     db = database.connect(settings.worker_database_url(), setting="WORKER_DATABASE_URL")
     settings.spaces()
     return Worker(
-        WorkQueue(db, lease_seconds=configured.lease_seconds),
+        JobQueue(db, lease_seconds=configured.lease_seconds),
+        Submissions(db),
+        Monitoring(db),
+        Housekeeping(db),
         VideoStorageManager(downloads=configured.downloads),
         providers(key),
         defaults=settings.provider(),
