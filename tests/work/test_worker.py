@@ -199,7 +199,7 @@ def test_a_download_takes_no_longer_than_its_worker_has(scenes, scripted, provid
         def cleanup_temp_directory(self):
             """There is none."""
 
-        def process_and_store_video(self, *_, seconds, **__):
+        def store(self, *_, seconds, **__):
             asked.append(seconds)
             raise SceneFailure("download_failed", "too slow")
 
@@ -267,7 +267,7 @@ def test_a_store_that_breaks_unexpectedly_ends_at_the_deadline(scenes, videos, m
         raise RuntimeError("a bug")
 
     scene_id = scenes.accepted()
-    monkeypatch.setattr(videos, "process_and_store_video", broken)
+    monkeypatch.setattr(videos, "store", broken)
     scenes.step(3)
     assert scenes.job(scene_id) == ("store", 3, "RuntimeError: a bug")
     scenes.pass_deadline()

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from generation_history.errors import JobGone, NotAllowed, OutcomeUnknown, ProviderUnavailable
+from generation_history.providers.factory import Providers
 from tests.support.fakes import as_asked, fail_with
 
 UNKNOWN = [OutcomeUnknown("no answer"), ValueError("a bug"), MemoryError()]
@@ -197,11 +198,11 @@ def test_a_server_that_is_not_configured_any_more_is_asked_once_it_is_again(scen
     provider.after_submit = fail_with(OutcomeUnknown("no answer"))
     scenes.step()
     other = type(provider)("http://other.test/v1")
-    scenes.step(clients=[other], find_seconds=0)
+    scenes.step(providers=Providers([other]), find_seconds=0)
     assert scenes.job(scene_id)[0] == "find"
     assert f"SORA_BASE_URL does not name {provider.base_url}" in caplog.text
 
-    scenes.step(2, clients=[other, provider], find_seconds=0)
+    scenes.step(2, providers=Providers([other, provider]), find_seconds=0)
 
     assert scenes.ended(scene_id) == ("completed", None)
     assert other.posts == []

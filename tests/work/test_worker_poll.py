@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from generation_history.errors import JobGone, NotAllowed, ProviderUnavailable
+from generation_history.providers.factory import Providers
 from generation_history.work import backoff
 from generation_history.work import worker as worker_module
 from tests.support.fakes import fail_with
@@ -150,10 +151,10 @@ def test_a_server_that_is_not_configured_any_more_is_waited_for(scenes, provider
     """A slip in SORA_BASE_URL must not fail everything that is on its way."""
     scene_id = scenes.accepted()
     other = type(provider)("http://other.test/v1")
-    scenes.step(20, clients=[other])
+    scenes.step(20, providers=Providers([other]))
     assert f"SORA_BASE_URL does not name {provider.base_url}" in caplog.text
 
-    scenes.step(clients=[other, provider])
+    scenes.step(providers=Providers([other, provider]))
 
     assert scenes.ended(scene_id) == ("completed", None)
 
@@ -162,7 +163,7 @@ def test_a_server_that_is_not_configured_at_the_deadline_is_gone(scenes, provide
     scene_id = scenes.accepted()
     scenes.pass_deadline()
 
-    scenes.step(clients=[type(provider)("http://other.test/v1")])
+    scenes.step(providers=Providers([type(provider)("http://other.test/v1")]))
 
     assert scenes.ended(scene_id) == ("failed", "provider_gone")
 
@@ -173,7 +174,7 @@ def test_a_job_is_asked_about_where_it_was_submitted(scenes, provider):
     other = type(provider)("http://other.test/v1", jobs={"video_0": provider.jobs["video_0"]})
     other.change("video_0", status="failed")
 
-    scenes.step(clients=[other, provider])
+    scenes.step(providers=Providers([other, provider]))
 
     assert scenes.ended(scene_id) == ("completed", None)
 

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import replace
@@ -30,9 +30,10 @@ from generation_history.errors import (
     Throttled,
     Unavailable,
 )
-from generation_history.media.video_storage_manager import VideoStorageManager, providers
+from generation_history.media.video_storage_manager import VideoStorageManager
 from generation_history.models import FailureCode, ProviderState, Step
-from generation_history.providers import UnnamedAnswer, VideoJob, VideoProvider, VideoRequest
+from generation_history.providers import UnnamedAnswer, VideoJob, VideoProvider, VideoRequest, factory
+from generation_history.providers.factory import Providers
 from generation_history.providers.words import says_expired
 from generation_history.settings import Limits, ProviderSettings
 from generation_history.work.housekeeping import Housekeeping
@@ -92,10 +93,9 @@ class Worker:
         monitoring: Monitoring,
         housekeeping: Housekeeping,
         videos: VideoStorageManager,
-        clients: Sequence[VideoProvider],
+        providers: Providers,
         *,
         defaults: ProviderSettings,
-        key: str,
         concurrency: int,
         lease_seconds: int,
         find_seconds: int,
@@ -107,9 +107,8 @@ class Worker:
         self._monitoring = monitoring
         self._housekeeping = housekeeping
         self._videos = videos
-        self._clients = clients
+        self._providers = providers
         self._defaults = defaults
-        self._key = key
         self._concurrency = concurrency
         self._lease_seconds = lease_seconds
         self._find_seconds = find_seconds
@@ -136,7 +135,7 @@ class Worker:
         self._held_until = 0.0
         self._monitoring.heartbeat("poller")
         self._videos.cleanup_temp_directory()
-        self._monitoring.forget_providers(but=[client.base_url for client in self._clients])
+        self._monitoring.forget_providers(but=self._providers.base_urls)
         if not self._limits.submitting:
             self._submissions.throttle_due("SORA_SUBMITTING is off")
         if abandoned := self._housekeeping.fail_stale_generations():
@@ -190,7 +189,7 @@ class Worker:
         return Posts(
             self._queue,
             self._submissions,
-            self._intents or Intents(self._videos.store),
+            self._intents or Intents(self._videos.object_store),
             seconds_left=self._seconds_left,
         )
 
@@ -283,7 +282,7 @@ class Worker:
             why = job.last_error or "no worker came"
             self._queue.fail_permanently(job, "submit_rejected", f"not submitted before its deadline: {why}")
             return
-        provider, request = self._clients[0], self._request(job)
+        provider, request = self._providers.first, self._request(job)
         intended_at = self._intend(job, provider, request)
         if intended_at and (intent := self._posts.put_intent(job, provider, request, intended_at=intended_at)):
             self._post(job, provider, request, intent)
@@ -478,15 +477,15 @@ class Worker:
             self._wait_for_a_person(job, "provider_gone", _unnamed(job))
             return
         try:
-            video_url, thumbnail_url, metadata = self._videos.process_and_store_video(
-                provider.content_url(video_id),
-                self._key,
+            video_url, thumbnail_url, metadata = self._videos.store(
+                provider,
+                video_id,
                 str(job.generation_id),
                 job.variant_type,
                 job.scene_number,
                 attempt=job.attempt,
                 seconds=max(1.0, self._deadline - time.monotonic() - STORE_SECONDS),
-                may_be_home=True,
+                reuse_stored=True,
             )
         except (MachineFault, NotConfigured) as fault:
             # It says nothing of the video, so it never ends the job: the provider's own no does, or a good inspection.
@@ -517,8 +516,7 @@ class Worker:
 
     def _provider(self, job: Job) -> VideoProvider | None:
         """The client of the server that knows this job; today's first server may be another one."""
-        known = {client.base_url: client for client in self._clients}
-        return self._clients[0] if job.provider_base_url is None else known.get(job.provider_base_url)
+        return self._providers.find(job.provider_base_url)
 
 
 def _gone(provider: VideoProvider) -> str:
@@ -532,7 +530,7 @@ def _unnamed(job: Job) -> str:
 def from_settings() -> Worker:
     """A worker as the environment describes it; NotConfigured names what is missing."""
     configured = settings.worker()
-    key = settings.provider_key()
+    providers = factory.from_settings()
     db = database.connect(settings.worker_database_url(), setting="WORKER_DATABASE_URL")
     settings.spaces()
     return Worker(
@@ -541,9 +539,8 @@ def from_settings() -> Worker:
         Monitoring(db),
         Housekeeping(db),
         VideoStorageManager(downloads=configured.downloads),
-        providers(key),
+        providers,
         defaults=settings.provider(),
-        key=key,
         concurrency=configured.concurrency,
         lease_seconds=configured.lease_seconds,
         find_seconds=configured.find_seconds,
