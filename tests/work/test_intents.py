@@ -11,7 +11,7 @@ from psycopg import conninfo, sql
 
 from generation_history.errors import NotAllowed, NotSent, OutcomeUnknown, Rejected, SceneFailure, Unavailable
 from generation_history.settings import Limits
-from generation_history.work import posts
+from generation_history.work import posts, submit_step
 from generation_history.work.intents import Intent, Intents
 from generation_history.work.purge import Purge
 from scripts.operate.reconcile import reconcile
@@ -160,7 +160,7 @@ def test_a_refused_attempt_says_so_in_the_bucket(scenes, provider, intent):
 def test_a_worker_that_stood_still_before_its_post_makes_none_and_takes_its_intent_back(
     scenes, provider, intent, monkeypatch
 ):
-    monkeypatch.setattr(posts, "INTENT_SECONDS", -1)
+    monkeypatch.setattr(submit_step, "MAX_BUCKET_SECONDS", -1)
     scene_id = scenes.add()
 
     scenes.step()

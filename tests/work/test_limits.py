@@ -10,7 +10,7 @@ from generation_history import settings
 from generation_history.errors import JobGone, NotAllowed, NotConfigured, NotSent, OutcomeUnknown, Rejected, Throttled
 from generation_history.settings import Limits
 from generation_history.work.purge import Purge
-from generation_history.work.worker import MAX_REFUSALS
+from generation_history.work.retry_policy import MAX_REFUSALS
 from tests.support.fakes import as_asked, fail_with
 from tests.support.scripted_server import answer
 
@@ -350,7 +350,9 @@ def test_a_poller_that_is_held_back_does_not_spin(scenes, provider, submissions,
         scenes.add()
     looked = []
     throttle = submissions.throttle
-    monkeypatch.setattr(submissions, "throttle", lambda job, reason: (looked.append(job), throttle(job, reason)))
+    monkeypatch.setattr(
+        submissions, "throttle", lambda job, reason, **kinds: (looked.append(job), throttle(job, reason, **kinds))
+    )
 
     scenes.make_worker(limits=Limits(most_running=1)).run(seconds=600)
 

@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from generation_history.errors import LeaseLost, ProviderUnavailable, SceneFailure, Unavailable
+from generation_history.work import retry_policy, store_step
 from generation_history.work import worker as worker_module
 from generation_history.work.worker import Worker, from_settings
 
@@ -176,7 +177,7 @@ def test_a_job_at_which_every_worker_dies_comes_to_an_end(scenes, queue):
     """Else it would be tried for ever, and take its neighbours with it each time."""
     scene_id = scenes.accepted()
     scenes.make_due()
-    for _ in range(worker_module.MAX_CRASHES + 1):
+    for _ in range(retry_policy.MAX_CRASHES + 1):
         queue.claim(1)
         scenes.expire_leases()
 
@@ -196,6 +197,8 @@ def test_a_download_takes_no_longer_than_its_worker_has(scenes, scripted, provid
     asked = []
 
     class Videos:
+        object_store = None
+
         def cleanup_temp_directory(self):
             """There is none."""
 
@@ -208,7 +211,7 @@ def test_a_download_takes_no_longer_than_its_worker_has(scenes, scripted, provid
     worker.run(seconds=worker_module.MIN_STEP_SECONDS + 20)
 
     (seconds,) = asked
-    assert 0 < seconds <= worker_module.MIN_STEP_SECONDS + 20 - worker_module.STORE_SECONDS
+    assert 0 < seconds <= worker_module.MIN_STEP_SECONDS + 20 - store_step.STORE_SECONDS
     assert scenes.job(scene_id)[:2] == ("store", 1)
 
 

@@ -7,8 +7,7 @@ import pytest
 
 from generation_history.errors import JobGone, NotAllowed, ProviderUnavailable
 from generation_history.providers.factory import Providers
-from generation_history.work import backoff
-from generation_history.work import worker as worker_module
+from generation_history.work import backoff, retry_policy
 from tests.support.fakes import fail_with
 from tests.support.scripted_server import answer
 
@@ -70,8 +69,8 @@ def test_a_job_the_provider_does_not_know_is_not_found_after_several_times(scene
     scene_id = scenes.accepted()
     provider.jobs.clear()
 
-    scenes.step(worker_module.MAX_REFUSALS - 1)
-    assert scenes.job(scene_id) == ("poll", worker_module.MAX_REFUSALS - 1, "not_found: no such job")
+    scenes.step(retry_policy.MAX_REFUSALS - 1)
+    assert scenes.job(scene_id) == ("poll", retry_policy.MAX_REFUSALS - 1, "not_found: no such job")
     scenes.step()
 
     assert scenes.ended(scene_id) == ("failed", "not_found")
@@ -80,7 +79,7 @@ def test_a_job_the_provider_does_not_know_is_not_found_after_several_times(scene
 def test_a_job_that_is_known_again_is_not_lost(scenes, provider):
     scene_id = scenes.accepted()
     provider.before_poll = fail_with(JobGone("restarting"))
-    scenes.step(worker_module.MAX_REFUSALS - 1)
+    scenes.step(retry_policy.MAX_REFUSALS - 1)
 
     provider.before_poll = lambda _: None
     scenes.step()
@@ -95,7 +94,7 @@ def test_an_outage_does_not_fail_a_scene_even_if_it_ends_in_not_found(scenes, pr
     assert scenes.job(scene_id) == ("poll", 30, "down")
 
     provider.before_poll = fail_with(JobGone("restarting"))
-    scenes.step(worker_module.MAX_REFUSALS - 1)
+    scenes.step(retry_policy.MAX_REFUSALS - 1)
 
     assert scenes.read(scene_id)["status"] == "processing"
 

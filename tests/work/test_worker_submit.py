@@ -6,7 +6,7 @@ import pytest
 
 from generation_history.errors import NotAllowed, NotSent, Rejected, Unavailable
 from generation_history.providers import VideoRequest
-from generation_history.work import worker
+from generation_history.work import submit_step
 from tests.support.fakes import as_asked, fail_with
 
 
@@ -178,7 +178,7 @@ def test_an_answer_that_comes_after_the_scene_was_given_up_is_waited_for_all_the
 
 def test_a_worker_that_stood_still_after_its_intent_does_not_post(scenes, provider, monkeypatch):
     """Somebody may be looking for its job by now, and give the scene up."""
-    monkeypatch.setattr(worker, "INTENT_SECONDS", -1)
+    monkeypatch.setattr(submit_step, "MAX_DATABASE_SECONDS", -1)
     scene_id = scenes.add()
 
     scenes.step()

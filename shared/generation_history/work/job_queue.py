@@ -93,8 +93,8 @@ class JobQueue:
             returning scene_id, owner_id, lease_token, step, failures, last_error, deaths as crash_count,
                 deadline < now() as overdue, now() as claimed_at
         """
-        asked = {"limit": limit, "submit": submit, "lease_seconds": self._lease_seconds}
-        leases = self._db.run(None, (claim, asked))
+        params = {"limit": limit, "submit": submit, "lease_seconds": self._lease_seconds}
+        leases = self._db.run(None, (claim, params))
         leases.sort(key=lambda lease: lease["step"] == "submit")
         return [job for lease in leases if (job := self._load(lease))]
 
@@ -131,12 +131,12 @@ class JobQueue:
             from unnest(%(scene_ids)s::uuid[], %(lease_tokens)s::uuid[]) held (scene_id, lease_token)
             where jobs.scene_id = held.scene_id and jobs.lease_token = held.lease_token
         """
-        held = {
+        params = {
             "scene_ids": [job.scene_id for job in jobs],
             "lease_tokens": [job.lease_token for job in jobs],
             "lease_seconds": self._lease_seconds,
         }
-        self._db.run(None, (extend, held))
+        self._db.run(None, (extend, params))
 
     def bind(self, job: Job, *, provider: str, base_url: str) -> None:
         """The provider job that the scene names is at this server, and the scene's alone: else a Conflict."""

@@ -38,8 +38,8 @@ class Monitoring:
                         or not exists (select from jobs where step in ('submit', 'find')))
             returning 1
         """
-        said = {"base_url": base_url, "state": state, "reason": None if reason is None else recordable(reason)}
-        return bool(self._db.run(None, (note, said | {"took_a_post": took_a_post})))
+        params = {"base_url": base_url, "state": state, "reason": None if reason is None else recordable(reason)}
+        return bool(self._db.run(None, (note, params | {"took_a_post": took_a_post})))
 
     def forget_providers(self, *, but: Sequence[str]) -> None:
         """Nothing is said any more of servers that are not asked any more."""

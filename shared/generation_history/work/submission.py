@@ -84,7 +84,7 @@ class Submissions:
         Throttled where the limits hold it back, LeaseLost where a caller has ended the scene or recorded a job for it
         since; nothing was written then.
         """
-        admit = """
+        budget = """
             select admit_submission(%(owner_id)s, cost_of(%(host)s, %(model)s, %(size)s, %(seconds)s),
                 %(most_running)s::integer, %(most_per_minute)s::integer, %(usd_per_owner_and_day)s::numeric,
                 %(scene_id)s, %(lease_token)s)
@@ -118,7 +118,7 @@ class Submissions:
             self._db,
             job,
             "select may_post(%(scene_id)s)",
-            admit,
+            budget,
             attempt,
             post,
             scene,
@@ -146,8 +146,8 @@ class Submissions:
             where scene_id = %(scene_id)s and attempt = %(attempt)s and post_token = %(lease_token)s
                 and outcome = 'intended'
         """
-        asked = {"scene_id": job.scene_id, "attempt": job.attempt, "lease_token": job.lease_token}
-        return bool(self._db.run(job.owner_id, (query, asked)))
+        params = {"scene_id": job.scene_id, "attempt": job.attempt, "lease_token": job.lease_token}
+        return bool(self._db.run(job.owner_id, (query, params)))
 
     def throttle(self, job: Job, reason: str, *, seconds: float = THROTTLE_SECONDS, unsent: UUID | None = None) -> None:
         """The POST, which provably made no job, waits as long as there is this reason: waiting costs nothing.
@@ -266,16 +266,16 @@ class Submissions:
         keep = """
             select keep_late_answer(%(scene_id)s, %(attempt)s, %(video_id)s, %(answer)s, %(id)s) as became
         """
-        said: dict[str, Any] = {
+        params: dict[str, Any] = {
             "scene_id": job.scene_id,
             "attempt": job.attempt,
             "video_id": video.id,
             "answer": recordable_answer(video.answer),
             "id": uuid7(),
         }
-        lock: Statement = ("select lock_generation_of_scene(%(scene_id)s)", said)
-        roll_up: Statement = ("select roll_up_scene(%(scene_id)s)", said)
-        _, kept, _ = self._db.run_each(job.owner_id, lock, (keep, said), roll_up)
+        lock: Statement = ("select lock_generation_of_scene(%(scene_id)s)", params)
+        roll_up: Statement = ("select roll_up_scene(%(scene_id)s)", params)
+        _, kept, _ = self._db.run_each(job.owner_id, lock, (keep, params), roll_up)
         return kept[0]["became"]
 
     def unclaimed(self, base_url: str, videos: Sequence[VideoJob]) -> list[VideoJob]:
@@ -303,7 +303,7 @@ class Submissions:
                 and (request_sha256 = %(request_sha256)s or request_sha256 is null
                     and (model, size, seconds) = (%(model)s, %(size)s, %(seconds)s))
         """
-        asked: dict[str, Any] = {
+        params: dict[str, Any] = {
             "base_url": base_url,
             "owner_id": job.owner_id,
             "since": since,
@@ -313,4 +313,4 @@ class Submissions:
             "size": request.size,
             "seconds": request.seconds,
         }
-        return self._db.run(None, (query, asked))[0]["rivals"]
+        return self._db.run(None, (query, params))[0]["rivals"]
