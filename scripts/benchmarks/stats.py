@@ -13,7 +13,7 @@ from psycopg import sql
 from generation_history.db.database import Database
 from generation_history.models import VARIANT_TYPES
 from generation_history.record.generation_manager import GenerationManager
-from generation_history.work.job_queue import WorkQueue
+from generation_history.work.housekeeping import Housekeeping
 from scripts.benchmarks.roll_up import RECOUNT, complete
 from scripts.local.scratch import Scratch, scratch
 
@@ -81,7 +81,7 @@ def run() -> None:
     with scratch() as made:
         db, worker_db = Database(made.api, setting="api"), Database(made.worker, setting="worker")
         try:
-            _write(made, db, WorkQueue(worker_db, lease_seconds=60))
+            _write(made, db, Housekeeping(worker_db))
             _read(made, db)
         finally:
             db.close()
@@ -91,7 +91,7 @@ def run() -> None:
 # ------------------------------------------------------------ writing
 
 
-def _write(made: Scratch, db: Database, queue: WorkQueue) -> None:
+def _write(made: Scratch, db: Database, housekeeping: Housekeeping) -> None:
     print(
         f"{THREADS} writers, generations of {SCENES} scenes, median of {ROUNDS} rounds of each kind by turns, fsync on"
     )
@@ -99,9 +99,9 @@ def _write(made: Scratch, db: Database, queue: WorkQueue) -> None:
     rounds: list[tuple[Rates, Rates]] = []
     for _ in range(ROUNDS):
         _switch(made.admin, on=False)
-        off = _round(db, queue, counting=False)
+        off = _round(db, housekeeping, counting=False)
         _switch(made.admin, on=True)
-        rounds.append((off, _round(db, queue, counting=True)))
+        rounds.append((off, _round(db, housekeeping, counting=True)))
     off, on = ([statistics.median(rate) for rate in zip(*rates, strict=True)] for rates in zip(*rounds, strict=True))
     keep = [statistics.median(with_them[at] / without[at] for without, with_them in rounds) for at in (0, 1)]
     print(f"off       {off[0]:10.0f}  {off[1]:11.0f}")
@@ -109,7 +109,7 @@ def _write(made: Scratch, db: Database, queue: WorkQueue) -> None:
     print(f"keep      {keep[0]:10.2f}  {keep[1]:11.2f}")
 
 
-def _round(db: Database, queue: WorkQueue, *, counting: bool) -> Rates:
+def _round(db: Database, housekeeping: Housekeeping, *, counting: bool) -> Rates:
     """Generations recorded, scenes completed and changes folded, each a second."""
     manager = GenerationManager(uuid.uuid4(), db=db)
     recording = _seconds(lambda: _at_once(lambda _: _record(manager)))
@@ -117,7 +117,7 @@ def _round(db: Database, queue: WorkQueue, *, counting: bool) -> Rates:
     scenes = [scene["id"] for made in generations for v in made.get("variants", []) for scene in v.get("scenes", [])]
     completing = _seconds(lambda: _at_once(lambda number: complete(manager, scenes[number::THREADS], RECOUNT)))
     started = time.perf_counter()
-    folded = queue.fold_stats(seconds=600)
+    folded = housekeeping.merge_stats_deltas(seconds=600)
     folding = time.perf_counter() - started
     told, expected = manager.get_stats()["total_videos"], len(scenes) if counting else 0
     if told != expected:

@@ -35,7 +35,8 @@ from generation_history.providers.sora import SoraProvider
 from generation_history.record.generation_manager import GenerationManager
 from generation_history.storage.keys import scene_key
 from generation_history.storage.object_store import ObjectStore
-from generation_history.work.job_queue import WorkQueue
+from generation_history.work.job_queue import JobQueue
+from generation_history.work.submission import Submissions
 from generation_history.work.worker import from_settings
 from scripts.local import ports, process
 from scripts.local.host.project import ROOT
@@ -68,7 +69,8 @@ class Stage:
     """The servers, and where a finished job's video is."""
 
     manager: GenerationManager
-    queue: WorkQueue
+    queue: JobQueue
+    submissions: Submissions
     provider: SoraProvider
     video: Path
 
@@ -165,8 +167,8 @@ def _finished_jobs(stage: Stage) -> str:
     generation = stage.manager.create_with_scenes("bench", "file", prompts)
     for job in stage.queue.claim(SCENES):
         request = VideoRequest(job.prompt, "sora-2", "720x1280", 8)
-        stage.queue.intend(job, provider="sora", base_url=stage.provider.base_url, request=request)
-        stage.queue.accept(job, stage.provider.submit(request))
+        stage.submissions.record_submit_intent(job, provider="sora", base_url=stage.provider.base_url, request=request)
+        stage.submissions.accept(job, stage.provider.submit(request))
     with psycopg.connect(settings.migrate_database_url(), autocommit=True) as connection:
         connection.execute("update jobs set run_at = now()")
     return generation["id"]
@@ -262,7 +264,7 @@ def _jobs_to_complete(stage: Stage, count: int) -> None:
         stage.manager.create_with_scenes("bench", "file", prompts)
 
 
-def _claim_and_complete(queue: WorkQueue) -> None:
+def _claim_and_complete(queue: JobQueue) -> None:
     while jobs := queue.claim(4):
         for job in jobs:
             queue.complete(
@@ -313,7 +315,8 @@ def _stage(megabytes: int) -> Generator[Stage]:
         closing.callback(worker.close)
         yield Stage(
             GenerationManager(uuid.uuid4(), db=api),
-            WorkQueue(worker, lease_seconds=60),
+            JobQueue(worker, lease_seconds=60),
+            Submissions(worker),
             SoraProvider(base_url, KEY),
             video,
         )

@@ -15,8 +15,7 @@ import requests
 from generation_history import settings
 from generation_history.media import ffmpeg
 from generation_history.pipeline_integrator import PipelineIntegrator
-from generation_history.providers import VideoRequest
-from generation_history.providers.sora import SoraProvider
+from generation_history.providers import VideoRequest, factory
 from generation_history.record.generation_manager import GenerationManager
 from scripts.local.stack import Stack
 
@@ -157,9 +156,11 @@ def _resolve_unknown(manager: GenerationManager, generation: Mapping[str, Any]) 
     unknown = [scene for _, scene in _scenes(generation) if scene["error_code"] == "submit_unknown"]
     now = datetime.now(UTC)
     for scene in unknown:
-        provider = SoraProvider(scene["provider_base_url"], settings.provider_key())
+        provider = factory.from_settings().find(scene["provider_base_url"])
         request = VideoRequest(scene["sora_prompt"], scene["model"], scene["size"], scene["seconds"])
-        if not provider.find(request, since=now - timedelta(days=1), until=now + timedelta(minutes=5)):
+        if provider is not None and not provider.find(
+            request, since=now - timedelta(days=1), until=now + timedelta(minutes=5)
+        ):
             print(f"scene {scene['id']}: the provider has no job of it, so it is submitted again", flush=True)
             manager.retry_scene(scene["id"], confirmed=True)
     return bool(unknown)

@@ -19,7 +19,7 @@ import psycopg
 from generation_history import settings
 from generation_history.db.database import Database, Statement
 from generation_history.errors import NotConfigured
-from generation_history.providers.sora import SoraProvider
+from generation_history.providers import factory
 from generation_history.storage.object_store import ObjectStore
 from scripts.local import ports, process
 from scripts.local.host.project import ROOT, Function, read_project
@@ -280,7 +280,7 @@ def _check_settings() -> None:
     _check_database(settings.database_url(), "DATABASE_URL", ("select from generation_metadata limit 0", {}))
     _check_database(settings.worker_database_url(), "WORKER_DATABASE_URL", ("select from deliveries limit 0", {}))
     ObjectStore(settings.spaces()).check()
-    SoraProvider(settings.provider().base_urls[0], settings.provider_key()).check()
+    factory.sora_servers()[0].check()
 
 
 def _check_database(url: str, setting: str, statement: Statement) -> None:

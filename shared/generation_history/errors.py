@@ -13,7 +13,7 @@ HistoryError                    500  internal
 |   |-- LeaseLost               409  lease_lost           another worker took the job over
 |   |-- Repeated                409  repeated             recorded before under the same Idempotency-Key; its text is
 |   |                                                     the generation's id; GenerationManager answers with that
-|   |-- Held                    409  held                 a limit on spending holds the POST back for now
+|   |-- Throttled               409  throttled            a limit on spending holds the POST back for now
 |   `-- ArchiveFailed           409  archive_failed       why a generation's archive could not be made
 |-- TooLarge                    413  too_large
 |-- MachineFault                503  machine_fault        disk, memory or processes of the machine we run on failed us
@@ -27,9 +27,9 @@ HistoryError                    500  internal
     |-- JobGone                                           it does not know the job (404, 410)
     `-- ProviderUnavailable                               try again later
 
-LeaseLost, Held, MachineFault, SceneFailure and ProviderError are a worker's own, Repeated is the manager's: no caller
-over HTTP is told them (told = False), one that gets there all the same is answered as internal. So the codes of an
-answer are a closed set.
+LeaseLost, Throttled, MachineFault, SceneFailure and ProviderError are a worker's own, Repeated is the manager's: no
+caller over HTTP is told them (told = False), one that gets there all the same is answered as internal. So the codes of
+an answer are a closed set.
 """
 
 from generation_history.models import FAILURE_CODES, ArchiveFailureCode, FailureCode
@@ -132,10 +132,10 @@ class Repeated(Conflict):
     told = False
 
 
-class Held(Conflict):
+class Throttled(Conflict):
     """A limit on submitting holds this POST back; the text starts with the limit's name."""
 
-    code = "held"
+    code = "throttled"
     told = False
 
 

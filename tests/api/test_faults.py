@@ -95,7 +95,7 @@ def test_an_error_of_ours_is_its_status_and_code_with_its_sentence(
     "error",
     [
         errors.LeaseLost("another has it"),
-        errors.Held("SORA_SUBMITTING"),
+        errors.Throttled("SORA_SUBMITTING"),
         errors.SceneFailure("storage_failed", "no bucket"),
         errors.ProviderUnavailable("gateway.example"),
     ],

@@ -6,8 +6,8 @@ from datetime import datetime
 import pytest
 
 from generation_history.providers import VideoJob
-from generation_history.work.job_queue import WorkQueue
-from ops.health.get_health import _queue
+from generation_history.work.monitoring import Monitoring
+from ops.health.get_health import _monitoring
 from tests.support.fakes import as_asked
 
 TOKEN = "a-token-for-the-monitor"
@@ -19,22 +19,22 @@ LATE = "work is due for more than a quarter of an hour"
 @pytest.fixture(autouse=True)
 def _fresh_instance(monkeypatch):
     """Each test has a database of its own."""
-    _queue.cache_clear()
+    _monitoring.cache_clear()
     monkeypatch.setenv("HEALTH_TOKEN", TOKEN)
     yield
-    _queue.cache_clear()
+    _monitoring.cache_clear()
 
 
 @pytest.fixture
-def queue(worker_db) -> WorkQueue:
-    return WorkQueue(worker_db, lease_seconds=60)
+def monitoring(worker_db) -> Monitoring:
+    return Monitoring(worker_db)
 
 
 @pytest.fixture
-def polled(queue) -> WorkQueue:
+def polled(monitoring) -> Monitoring:
     """The poller has just run."""
-    queue.pulse("poller")
-    return queue
+    monitoring.heartbeat("poller")
+    return monitoring
 
 
 @pytest.fixture
@@ -144,8 +144,8 @@ def test_a_poller_that_ran_too_long_ago_is_a_problem(problems, polled, db, secon
     assert problems() == said
 
 
-def test_another_functions_pulse_is_not_the_pollers(problems, queue):
-    queue.pulse("purge")
+def test_another_functions_pulse_is_not_the_pollers(problems, monitoring):
+    monitoring.heartbeat("purge")
     assert problems() == [NOT_POLLED]
 
 
@@ -210,11 +210,11 @@ def test_a_provider_that_is_back_is_no_problem_any_more(problems, polled):
     assert problems() == []
 
 
-def test_every_problem_is_told(problems, queue, generation_factory, db):
+def test_every_problem_is_told(problems, monitoring, generation_factory, db):
     generation_factory(1, submit=True)
     db.rows("update jobs set run_at = now() - interval '1 hour'")
-    queue.note_provider(PROVIDER, "gone", "because")
-    queue.note_provider("http://another.test/v1", "refused", "no balance")
+    monitoring.record_provider_state(PROVIDER, "gone", "because")
+    monitoring.record_provider_state("http://another.test/v1", "refused", "no balance")
 
     assert problems() == [
         NOT_POLLED,

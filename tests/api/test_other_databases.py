@@ -20,7 +20,8 @@ from generation_history.db.database import Database
 from generation_history.errors import HistoryError
 from generation_history.providers import VideoJob, VideoRequest
 from generation_history.record.generation_manager import GenerationManager
-from generation_history.work.job_queue import Job, WorkQueue
+from generation_history.work.job_queue import Job, JobQueue
+from generation_history.work.submission import Submissions
 from scripts.local.postgres import Postgres
 from scripts.operate.create_logins import create_logins
 from scripts.operate.migrate import migrate
@@ -183,12 +184,14 @@ class Scenario:
             self.ask("generations", f"/{generation_id}{path}", method=method)
 
     def work(self, worker: Database) -> None:
-        """As a worker does it: of three scenes one is stored, one given up, and one is being rendered."""
-        queue = WorkQueue(worker, lease_seconds=60)
+        """As a worker does it: of three scenes one is stored, one failed, and one is being rendered."""
+        queue, submissions = JobQueue(worker, lease_seconds=60), Submissions(worker)
         for job in _in_order(queue.claim(10)):
             wanted = VideoRequest(job.prompt, "sora-2", "720x1280", 8)
-            queue.intend(job, provider="sora", base_url="https://provider.example/v1", request=wanted)
-            queue.accept(job, VideoJob(f"{job.variant_type}-{job.scene_number}", "queued"))
+            submissions.record_submit_intent(
+                job, provider="sora", base_url="https://provider.example/v1", request=wanted
+            )
+            submissions.accept(job, VideoJob(f"{job.variant_type}-{job.scene_number}", "queued"))
         worker.run(None, ("update jobs set run_at = now()", {}))
         stored, refused, _ = _in_order(queue.claim(10))
         video = f"https://spaces.example/generations/{stored.generation_id}/soft/scene_1"
@@ -198,7 +201,7 @@ class Scenario:
             thumbnail_url=f"{video}_thumb.jpg",
             metadata={"duration": 8, "resolution": "720x1280", "file_size": 5_000_000_000},
         )
-        queue.give_up(refused, "moderation_blocked", "the prompt was refused")
+        queue.fail_permanently(refused, "moderation_blocked", "the prompt was refused")
 
     def ask(self, function: str, path: str = "", **how: Any) -> dict[str, Any]:
         answer = self._call(function, path, **{"headers": self._owner, **how})

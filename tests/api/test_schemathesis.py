@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, settings
 from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance
 from standardwebhooks import Webhook
 
-from generation_history.work.job_queue import WorkQueue
+from generation_history.work.monitoring import Monitoring
 from scripts.local.host.gateway import create_gateway
 from scripts.local.host.project import Function, read_project
 from tests.docs.test_docs import settings_in_code
@@ -99,7 +99,8 @@ def credentials(
 ) -> Iterator[dict[str, dict[str, str]]]:
     """By package, the headers that open it."""
     health, webhook = (
-        importlib.import_module(name)._queue for name in ("ops.health.get_health", "sora.webhook.receive_delivery")
+        importlib.import_module("ops.health.get_health")._monitoring,
+        importlib.import_module("sora.webhook.receive_delivery")._deliveries,
     )
     health.cache_clear()
     webhook.cache_clear()
@@ -110,7 +111,7 @@ def credentials(
         "DO_SPACES_SECRET_KEY": "secret",
     }.items():
         monkeypatch.setenv(name, value)
-    WorkQueue(worker_db, lease_seconds=60).pulse("poller")
+    Monitoring(worker_db).heartbeat("poller")
     yield {
         "history": {"Authorization": by_token(sub=owner)["authorization"]},
         "ops": {"Authorization": f"Bearer {MONITOR}"},

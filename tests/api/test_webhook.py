@@ -16,9 +16,10 @@ from standardwebhooks import Webhook
 
 from generation_history.providers import VideoJob
 from generation_history.work import wakeup
-from generation_history.work.job_queue import WorkQueue
+from generation_history.work.job_queue import JobQueue
+from generation_history.work.submission import Submissions
 from generation_history.work.webhooks import MAX_DELIVERY_BYTES
-from sora.webhook.receive_delivery import _queue
+from sora.webhook import receive_delivery
 from tests.support.fakes import as_asked
 from tests.support.scripted_server import answer, never, raw
 
@@ -56,10 +57,10 @@ def signed(body: str, webhook_id: str = "wh_1", *, secret: str = SECRETS[0], ago
 @pytest.fixture(autouse=True)
 def _fresh_instance(monkeypatch):
     """Each test has a database of its own."""
-    _queue.cache_clear()
+    receive_delivery._deliveries.cache_clear()
     monkeypatch.setenv("OPENAI_WEBHOOK_SECRET", " ".join(SECRETS))
     yield
-    _queue.cache_clear()
+    receive_delivery._deliveries.cache_clear()
 
 
 @pytest.fixture
@@ -87,23 +88,28 @@ def deliver(post):
 
 
 @pytest.fixture
-def queue(worker_db) -> WorkQueue:
-    return WorkQueue(worker_db, lease_seconds=60)
+def queue(worker_db) -> JobQueue:
+    return JobQueue(worker_db, lease_seconds=60)
 
 
 @pytest.fixture
-def job(queue, generation_factory, db):
+def submissions(worker_db) -> Submissions:
+    return Submissions(worker_db)
+
+
+@pytest.fixture
+def job(queue, submissions, generation_factory, db):
     """A job that was posted, not accepted yet."""
     generation_factory(1, submit=True)
     (claimed,) = queue.claim(1)
-    queue.intend(claimed, provider="fake", base_url="http://p.test/v1", request=as_asked())
+    submissions.record_submit_intent(claimed, provider="fake", base_url="http://p.test/v1", request=as_asked())
     return claimed
 
 
 @pytest.fixture
-def accepted(job, queue, db):
+def accepted(job, submissions, db):
     """The job is accepted as video_1 and far from due."""
-    queue.accept(job, VIDEO)
+    submissions.accept(job, VIDEO)
     db.rows("update jobs set run_at = now() + interval '1 hour'")
     return job
 
@@ -133,19 +139,19 @@ def test_a_delivery_that_comes_again_changes_nothing(deliver, accepted, db):
     assert (db.everything(), db.rows("select * from deliveries")) == before
 
 
-def test_an_event_before_its_jobs_id_is_known_makes_it_due_as_soon_as_it_is(deliver, job, queue, db):
+def test_an_event_before_its_jobs_id_is_known_makes_it_due_as_soon_as_it_is(deliver, job, submissions, db):
     assert deliver()
     assert not is_due(db)
 
-    queue.accept(job, VIDEO)
+    submissions.accept(job, VIDEO)
 
     assert is_due(db)
 
 
-def test_without_an_event_a_new_job_waits_for_its_first_poll(job, deliver, queue, db):
+def test_without_an_event_a_new_job_waits_for_its_first_poll(job, deliver, submissions, db):
     deliver("video_of_someone_else")
 
-    queue.accept(job, VIDEO)
+    submissions.accept(job, VIDEO)
 
     assert not is_due(db)
 

@@ -19,7 +19,8 @@ from generation_history.media import ffmpeg
 from generation_history.providers import sora
 from generation_history.providers.sora import SoraProvider
 from generation_history.storage.object_store import ObjectStore
-from generation_history.work.job_queue import WorkQueue
+from generation_history.work.job_queue import JobQueue
+from generation_history.work.submission import Submissions
 from scripts.operate import poller
 
 
@@ -63,16 +64,18 @@ def uploads(kind: str) -> Callable[..., bool]:
 
 
 STEPS: dict[str, Callable[[], None]] = {
-    "the claim": lambda: die_after(WorkQueue, "claim"),
-    "the intent": lambda: die_after(WorkQueue, "intend"),
+    "the claim": lambda: die_after(JobQueue, "claim"),
+    "the intent": lambda: die_after(Submissions, "record_submit_intent"),
     "the answer to the POST": lambda: die_after(SoraProvider, "submit"),
-    "the id was stored": lambda: die_after(WorkQueue, "accept"),
-    "it was seen to be ready": lambda: die_after(WorkQueue, "observed", when=lambda *_a, step, **_n: step == "store"),
+    "the id was stored": lambda: die_after(Submissions, "accept"),
+    "it was seen to be ready": lambda: die_after(
+        JobQueue, "record_observation", when=lambda *_a, step, **_n: step == "store"
+    ),
     "half of the download": die_in_the_download,
     "the thumbnail was made": lambda: die_after(ffmpeg, "inspect"),
     "the video was uploaded": lambda: die_after(ObjectStore, "put", when=uploads("video/mp4")),
     "the thumbnail was uploaded": lambda: die_after(ObjectStore, "put", when=uploads("image/jpeg")),
-    "the row": lambda: die_after(WorkQueue, "complete"),
+    "the row": lambda: die_after(JobQueue, "complete"),
 }
 #: Of an archive. The names of both differ.
 ARCHIVE_STEPS: dict[str, Callable[[], None]] = {

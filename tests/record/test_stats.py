@@ -164,14 +164,14 @@ def test_days_are_the_last_thirty_of_utc_the_oldest_first_and_the_empty_ones_too
 
 
 @pytest.mark.parametrize("moment", ["-infinity", "infinity", "4713-01-01 BC", "294276-12-31"])
-def test_a_time_out_of_this_world_spoils_nothing(manager, generation_factory, db, queue, moment: str):
+def test_a_time_out_of_this_world_spoils_nothing(manager, generation_factory, db, housekeeping, moment: str):
     generation_factory(1)
     db.rows("update generations set created_at = %s", moment)
 
     for _ in range(2):
         assert manager.get_stats()["total_generations"] == 1
         assert not any(day["generations"] for day in manager.get_stats()["by_day"])
-        queue.fold_stats(seconds=5)
+        housekeeping.merge_stats_deltas(seconds=5)
 
 
 def test_a_scene_that_was_cancelled_has_not_failed(manager, generation_factory):
@@ -197,14 +197,14 @@ def test_a_scene_that_is_retried_has_not_failed_any_more(manager, generation_fac
     assert (manager.get_stats()["total_videos"], manager.get_stats()["success_rate"]) == (1, 1.0)
 
 
-def test_sizes_beyond_any_counter_are_still_added(manager, generation_factory, queue):
+def test_sizes_beyond_any_counter_are_still_added(manager, generation_factory, housekeeping):
     for scene_id in scenes_of(generation_factory(3)):
         manager.update_scene(scene_id, status="completed", file_size=2**63 - 1, duration=2**31 - 1)
 
     for _ in range(2):
         stats = manager.get_stats()
         assert (stats["total_bytes"], stats["total_seconds"]) == (3 * (2**63 - 1), 3 * (2**31 - 1))
-        queue.fold_stats(seconds=5)
+        housekeeping.merge_stats_deltas(seconds=5)
 
 
 # ---------------------------------------------------------------- cost of what was rendered

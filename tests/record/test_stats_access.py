@@ -12,13 +12,13 @@ TABLES = ("owner_day_stats", "stat_deltas")
 
 
 @pytest.fixture(params=["folded", "not folded"])
-def both(request: pytest.FixtureRequest, manager, stranger, generation_factory, queue) -> None:
+def both(request: pytest.FixtureRequest, manager, stranger, generation_factory, housekeeping) -> None:
     """Two owners have statistics."""
     generation_factory(1)
     for _ in range(2):
         generation_factory(1, by=stranger)
     if request.param == "folded":
-        queue.fold_stats(seconds=60)
+        housekeeping.merge_stats_deltas(seconds=60)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from generation_history.db.database import Database
 from generation_history.errors import Unavailable
 from generation_history.models import Generation
 from generation_history.record.generation_manager import GenerationManager
-from generation_history.work.job_queue import WorkQueue
+from generation_history.work.housekeeping import Housekeeping
 from scripts.operate.migrate import FOLDER, migrate
 from tests.support.recount import recount
 
@@ -106,29 +106,29 @@ def test_a_generation_that_is_given_to_another_owner_takes_its_statistics_along(
 # ---------------------------------------------------------------- folding
 
 
-def test_folding_changes_no_figure(manager, whole, stranger, generation_factory, queue, db):
+def test_folding_changes_no_figure(manager, whole, stranger, generation_factory, housekeeping, db):
     generation_factory(1, by=stranger)
     before = [one.get_stats() for one in (manager, stranger)]
     number = db.rows("select count(*) from stat_deltas")[0][0]
 
-    assert queue.fold_stats(seconds=60, batch=3) == number > 3
+    assert housekeeping.merge_stats_deltas(seconds=60, batch=3) == number > 3
 
     assert db.rows("select count(*) from stat_deltas") == [(0,)]
     assert [one.get_stats() for one in (manager, stranger)] == before
-    assert queue.fold_stats(seconds=60) == 0
+    assert housekeeping.merge_stats_deltas(seconds=60) == 0
 
 
-def test_folding_stops_when_its_time_is_up(whole, queue, db):
-    assert queue.fold_stats(seconds=0) == 0
+def test_folding_stops_when_its_time_is_up(whole, housekeeping, db):
+    assert housekeeping.merge_stats_deltas(seconds=0) == 0
 
 
-def test_one_folds_at_a_time_and_the_other_does_not_wait(whole, queue, db):
+def test_one_folds_at_a_time_and_the_other_does_not_wait(whole, housekeeping, db):
     with psycopg.connect(db.admin) as other:
         other.execute("select pg_advisory_xact_lock(hashtext('fold_stats'))")
-        assert queue.fold_stats(seconds=60) == 0
+        assert housekeeping.merge_stats_deltas(seconds=60) == 0
         other.rollback()
 
-    assert queue.fold_stats(seconds=60) > 0
+    assert housekeeping.merge_stats_deltas(seconds=60) > 0
 
 
 def test_a_run_of_the_poller_folds(whole, make_worker, db):
@@ -141,13 +141,13 @@ def test_a_run_of_the_poller_works_whatever_becomes_of_the_statistics(scenes, mo
     def fail(*_, **__):
         raise Unavailable("the database took too long to answer")
 
-    monkeypatch.setattr(WorkQueue, "fold_stats", fail)
+    monkeypatch.setattr(Housekeeping, "merge_stats_deltas", fail)
     scene_id = scenes.accepted()
 
     scenes.step()
 
     assert scenes.ended(scene_id) == ("completed", None)
-    assert "the statistics could not be folded" in caplog.text
+    assert "the statistics could not be merged" in caplog.text
 
 
 def test_a_recount_of_everything_changes_no_figure(manager, whole, queue, db, right):

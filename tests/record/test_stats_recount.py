@@ -15,7 +15,9 @@ from generation_history.errors import Conflict, InvalidValue, LeaseLost, NotFoun
 from generation_history.models import FAILURE_CODES, STATUSES, VARIANT_TYPES
 from generation_history.providers import VideoJob, VideoRequest
 from generation_history.record.generation_manager import GenerationManager
-from generation_history.work.job_queue import Job, WorkQueue
+from generation_history.work.housekeeping import Housekeeping
+from generation_history.work.job_queue import Job, JobQueue
+from generation_history.work.submission import Submissions
 from tests.support.recount import recount
 
 #: What a call may be told that comes at a wrong time.
@@ -28,7 +30,9 @@ class Life:
     """Owners whose generations live through anything, one thing after the other, by chance."""
 
     rows: Callable[..., list[tuple]]
-    queue: WorkQueue
+    queue: JobQueue
+    submissions: Submissions
+    housekeeping: Housekeeping
     chance: random.Random
     owners: list[GenerationManager]
     generations: list[tuple[GenerationManager, str]] = field(default_factory=list)
@@ -133,16 +137,16 @@ class Life:
     def do(self, job: Job) -> None:
         fate = self.chance.random()
         if fate < 0.15:
-            self.queue.give_up(job, self.chance.choice(FAILURE_CODES), "bad luck")
+            self.queue.fail_permanently(job, self.chance.choice(FAILURE_CODES), "bad luck")
         elif job.step == "submit":
             request = VideoRequest(job.prompt, job.model or "unknown", "1x1", 8)
-            self.queue.intend(job, provider="p", base_url="http://p.test/v1", request=request)
+            self.submissions.record_submit_intent(job, provider="p", base_url="http://p.test/v1", request=request)
             if fate < 0.3:
-                self.queue.not_sent(job, "busy", retry_after=None)
+                self.submissions.retry_unsent(job, "busy", retry_after=None)
             else:
-                self.queue.accept(job, VideoJob(f"video_{uuid4()}", "queued"))
+                self.submissions.accept(job, VideoJob(f"video_{uuid4()}", "queued"))
         elif job.step == "poll":
-            self.queue.observed(job, VideoJob(job.sora_video_id or "", "completed"), step="store")
+            self.queue.record_observation(job, VideoJob(job.sora_video_id or "", "completed"), step="store")
         elif job.step == "store":
             metadata = {
                 "duration": self.chance.randint(0, 12),
@@ -151,7 +155,7 @@ class Life:
             }
             self.queue.complete(job, **STORED, metadata=metadata)
         else:
-            self.queue.drop(job)
+            self.queue.discard(job)
 
     def purge(self) -> None:
         """As ops/purge does it, but for the objects."""
@@ -159,7 +163,7 @@ class Life:
         self.queue._db.run(None, ("select purge_generation(p.id) from purgeable(10, 0, '{}') p", {}))
 
     def fold(self) -> None:
-        self.queue.fold_stats(seconds=0.01, batch=self.chance.choice((1, 3, 10_000)))
+        self.housekeeping.merge_stats_deltas(seconds=0.01, batch=self.chance.choice((1, 3, 10_000)))
 
     # ------------------------------------------------------------ administrators
 
@@ -212,12 +216,13 @@ def rows(db) -> Iterator[Callable[..., list[tuple]]]:
 
 
 @pytest.fixture
-def life(rows, queue) -> Callable[[int], Life]:
+def life(rows, queue, submissions, housekeeping) -> Callable[[int], Life]:
     """A life with this seed, of three owners who live in a world with one price."""
     rows("insert into prices values ('p.test', 'known', '*', 0.12345, '-infinity', 'infinity', 'a test')")
 
     def begin(seed: int) -> Life:
-        return Life(rows, queue, random.Random(seed), [GenerationManager(uuid4()) for _ in range(3)])
+        owners = [GenerationManager(uuid4()) for _ in range(3)]
+        return Life(rows, queue, submissions, housekeeping, random.Random(seed), owners)
 
     return begin
 
@@ -235,7 +240,9 @@ def test_whatever_happens_the_statistics_are_what_a_recount_gives(life, rows, se
     living.check()
 
 
-def test_eight_who_write_at_once_while_somebody_folds_leave_the_right_statistics(life, queue, rows):
+def test_eight_who_write_at_once_while_somebody_folds_leave_the_right_statistics(
+    life, queue, submissions, housekeeping, rows
+):
     """Also when they write to the same generations, delete and restore them."""
     shared = life(0)
     for _ in range(6):
@@ -243,14 +250,15 @@ def test_eight_who_write_at_once_while_somebody_folds_leave_the_right_statistics
     over = threading.Event()
 
     def write(seed: int) -> None:
-        mine = Life(rows, queue, random.Random(seed), shared.owners, list(shared.generations))
+        chance = random.Random(seed)
+        mine = Life(rows, queue, submissions, housekeeping, chance, shared.owners, list(shared.generations))
         for _ in range(60):
             mine.go_on(mine.by_callers + mine.by_us)
 
     def fold() -> int:
         folded = 0
         while not over.is_set():
-            folded += queue.fold_stats(seconds=1, batch=20)
+            folded += housekeeping.merge_stats_deltas(seconds=1, batch=20)
         return folded
 
     with ThreadPoolExecutor(9) as pool:
@@ -264,5 +272,5 @@ def test_eight_who_write_at_once_while_somebody_folds_leave_the_right_statistics
         assert folding.result() > 0
 
     shared.check()
-    queue.fold_stats(seconds=60)
+    housekeeping.merge_stats_deltas(seconds=60)
     shared.check()

@@ -7,13 +7,12 @@ import pytest
 
 from generation_history.models import Generation
 from generation_history.record.generation_manager import GenerationManager
-from generation_history.work.job_queue import WorkQueue
 
 ABANDONED = "abandoned: nobody touched it for a day"
 
 
 @pytest.fixture
-def a_day_later(db, queue: WorkQueue) -> Callable[[], int]:
+def a_day_later(db, housekeeping) -> Callable[[], int]:
     """Ends what is abandoned once a day has passed; returns how many generations."""
 
     def run() -> int:
@@ -21,7 +20,7 @@ def a_day_later(db, queue: WorkQueue) -> Callable[[], int]:
             connection.execute("set session_replication_role = replica")  # or the triggers would touch updated_at
             for table in ("generations", "variants", "scenes"):
                 connection.execute(f"update {table} set updated_at = updated_at - interval '25 hours'")
-        return queue.abandon_untouched()
+        return housekeeping.fail_stale_generations()
 
     return run
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from generation_history.errors import InvalidValue, NotSent, SceneFailure
 from generation_history.media.video_storage_manager import VideoStorageManager
 from generation_history.pipeline_integrator import PipelineIntegrator
+from generation_history.providers.factory import Providers
 from tests.support.fakes import FakeProvider, fail_with
 from tests.support.scripted_server import answer, hang_up
 
@@ -330,8 +331,8 @@ class NoVideos(VideoStorageManager):
         super().__init__()
         self._lost = lost
 
-    def process_and_store_video(self, sora_content_url, *_, **__):
-        if any(f"/{job_id}/" in sora_content_url for job_id in self._lost):
+    def store(self, _provider, provider_job_id, *_, **__):
+        if provider_job_id in self._lost:
             raise SceneFailure("invalid_video", "no video", final=True)
         return "https://store.example/video.mp4", None, {"duration": 8, "resolution": "1x1", "file_size": 1}
 
@@ -356,7 +357,7 @@ def test_all_totals_are_what_a_recount_gives(manager, db, queue, make_worker, ge
     provider = Fates("http://p.test/v1")
     videos = NoVideos(set())
     recorded = [(record(manager, db, *generation), *generation) for generation in generations]
-    worker = make_worker(clients=[provider], videos=videos)
+    worker = make_worker(providers=Providers([provider]), videos=videos)
     for _ in range(2):
         db.rows("update jobs set run_at = now()")
         worker.run(seconds=600)

@@ -119,7 +119,7 @@ def test_an_error_that_may_have_made_a_job_is_not_posted_again(run, status):
 def test_an_expiry_in_another_unit_or_by_another_clock_ends_nothing(run, monkeypatch, expires_at):
     """The first download fails: that is when an expiry used to end the job."""
     poll = {"id": "video_1", "status": "completed", "expires_at": expires_at}
-    monkeypatch.setattr("generation_history.work.worker.MOST_REFUSALS", 2)
+    monkeypatch.setattr("generation_history.work.retry_policy.MAX_REFUSALS", 2)
 
     scene = run(poll=poll, content=answer(503))
 

@@ -11,7 +11,7 @@ from psycopg import conninfo, sql
 
 from generation_history.errors import NotAllowed, NotSent, OutcomeUnknown, Rejected, SceneFailure, Unavailable
 from generation_history.settings import Limits
-from generation_history.work import posts
+from generation_history.work import posts, submit_step
 from generation_history.work.intents import Intent, Intents
 from generation_history.work.posts import Posts
 from generation_history.work.purge import Purge
@@ -161,7 +161,7 @@ def test_a_refused_attempt_says_so_in_the_bucket(scenes, provider, intent):
 def test_a_worker_that_stood_still_before_its_post_makes_none_and_takes_its_intent_back(
     scenes, provider, intent, monkeypatch
 ):
-    monkeypatch.setattr(posts, "INTENT_SECONDS", -1)
+    monkeypatch.setattr(submit_step, "MAX_BUCKET_SECONDS", -1)
     scene_id = scenes.add()
 
     scenes.step()
@@ -174,12 +174,12 @@ def test_a_worker_that_stood_still_before_its_post_makes_none_and_takes_its_inte
 # ---------------------------------------------------------------- what the database did not hear
 
 
-def test_an_answer_that_the_database_never_heard_is_told_by_the_bucket(scenes, provider, queue, monkeypatch):
+def test_an_answer_that_the_database_never_heard_is_told_by_the_bucket(scenes, provider, submissions, monkeypatch):
     """Its list hides prompts, as some relatives' do: it could not be found there."""
     scene_id = scenes.add()
     provider.find = lambda *_, **__: []
     with monkeypatch.context() as away:
-        away.setattr(queue, "accept", fail_with(Unavailable("away")))
+        away.setattr(submissions, "accept", fail_with(Unavailable("away")))
         away.setattr("generation_history.work.worker.Worker._seconds_left", lambda _: 0.0)
         scenes.make_worker().run(seconds=600)
     assert scenes.attempt(scene_id) == ("intended", None)
@@ -193,12 +193,12 @@ def test_an_answer_that_the_database_never_heard_is_told_by_the_bucket(scenes, p
 
 @pytest.mark.parametrize("whose", ["this", "an earlier"])
 def test_a_post_of_which_the_bucket_knows_that_it_made_no_job_is_made_again(
-    scenes, provider, queue, claimed, intents, whose: str
+    scenes, provider, submissions, claimed, intents, whose: str
 ):
     """Only of this very POST: what is told of an earlier one says nothing about the last."""
     scene_id = scenes.add()
     job = claimed(scene_id)
-    queue.intend(job, provider="fake", base_url=provider.base_url, request=as_asked())
+    submissions.record_submit_intent(job, provider="fake", base_url=provider.base_url, request=as_asked())
     token = job.lease_token if whose == "this" else uuid.uuid4()
     made = posts._intent_of(job, provider, as_asked(), datetime.now(UTC))
     intents.write(replace(made, token=token, outcome="no_job", reason="busy"))
@@ -313,15 +313,15 @@ def test_a_worker_whose_intent_the_database_forgot_before_its_post_makes_none(
 
 
 def test_after_a_restore_the_job_of_the_last_post_is_looked_for_not_of_one_before(
-    scenes, provider, backup, queue, claimed, db
+    scenes, provider, backup, submissions, claimed, db
 ):
     """The backup knows the attempt as it was a day before, about to make a POST that made no job."""
     scene_id = scenes.add()
     job = claimed(scene_id)
-    queue.intend(job, provider="fake", base_url=provider.base_url, request=as_asked())
+    submissions.record_submit_intent(job, provider="fake", base_url=provider.base_url, request=as_asked())
     db.rows("update attempts set intended_at = now() - interval '1 day'")
     restore = backup()
-    queue.not_sent(job, "busy", retry_after=None)
+    submissions.retry_unsent(job, "busy", retry_after=None)
     provider.after_submit = fail_with(OutcomeUnknown("no answer"))
     scenes.step()
     assert len(provider.posts) == 1
@@ -336,7 +336,7 @@ def test_after_a_restore_the_job_of_the_last_post_is_looked_for_not_of_one_befor
 
 @pytest.mark.parametrize("answer", [fail_with(OutcomeUnknown("no answer")), lambda _: None], ids=["unheard", "heard"])
 def test_after_a_restore_a_worker_that_died_before_it_asked_the_bucket_hides_no_job(
-    scenes, provider, backup, queue, claimed, intents, db, answer
+    scenes, provider, backup, submissions, claimed, intents, db, answer
 ):
     """It was posted a day ago; the database only knows that it was to be posted now."""
     scene_id, a_day_ago = scenes.add(), datetime.now(UTC) - timedelta(days=1)
@@ -347,7 +347,7 @@ def test_after_a_restore_a_worker_that_died_before_it_asked_the_bucket_hides_no_
     ((key, _),) = [found for found in intents.list_keys() if scene_id in found[0]]
     intents.write(replace(intents.read_key(key), intended_at=a_day_ago))
     restore()
-    queue.intend(claimed(scene_id), provider="fake", base_url=provider.base_url, request=as_asked())
+    submissions.record_submit_intent(claimed(scene_id), provider="fake", base_url=provider.base_url, request=as_asked())
     scenes.expire_leases()
 
     scenes.step(3, find_seconds=0)

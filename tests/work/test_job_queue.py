@@ -9,9 +9,9 @@ import pytest
 
 from generation_history.errors import Conflict, InvalidValue, LeaseLost
 from generation_history.providers import VideoJob, VideoRequest
-from generation_history.work import job_queue
-from generation_history.work.job_queue import WorkQueue, poll_interval
-from generation_history.work.webhooks import Delivery
+from generation_history.work.backoff import backoff, poll_interval
+from generation_history.work.job_queue import JobQueue
+from generation_history.work.webhooks import Deliveries, Delivery
 
 WANTED = VideoRequest("a cat", "sora-2", "720x1280", 8)
 VIDEO = VideoJob("video_1", "queued")
@@ -19,16 +19,18 @@ STORED = {"video_url": "https://spaces.test/v.mp4", "thumbnail_url": "https://sp
 METADATA = {"duration": 2, "resolution": "160x90", "file_size": 7}
 
 WRITES = {
-    "intend": lambda q, job: q.intend(job, provider="fake", base_url="http://p.test/v1", request=WANTED),
-    "not_sent": lambda q, job: q.not_sent(job, "busy", retry_after=None),
-    "adopt": lambda q, job: q.accept(job, VIDEO, adopted=True),
-    "bind": lambda q, job: q.bind(job, provider="fake", base_url="http://p.test/v1"),
-    "observed": lambda q, job: q.observed(job, VIDEO, step="poll"),
-    "observed completed": lambda q, job: q.observed(job, VIDEO, step="store"),
-    "postpone": lambda q, job: q.postpone(job, "down"),
-    "complete": lambda q, job: q.complete(job, **STORED, metadata=METADATA),
-    "give_up": lambda q, job: q.give_up(job, "timed_out", "too late"),
-    "drop": lambda q, job: q.drop(job),
+    "record_submit_intent": lambda _, s, job: s.record_submit_intent(
+        job, provider="fake", base_url="http://p.test/v1", request=WANTED
+    ),
+    "retry_unsent": lambda _, s, job: s.retry_unsent(job, "busy", retry_after=None),
+    "adopt": lambda _, s, job: s.accept(job, VIDEO, adopted=True),
+    "bind": lambda q, _, job: q.bind(job, provider="fake", base_url="http://p.test/v1"),
+    "record_observation": lambda q, _, job: q.record_observation(job, VIDEO, step="poll"),
+    "observed completed": lambda q, _, job: q.record_observation(job, VIDEO, step="store"),
+    "retry_later": lambda q, _, job: q.retry_later(job, "down"),
+    "complete": lambda q, _, job: q.complete(job, **STORED, metadata=METADATA),
+    "fail_permanently": lambda q, _, job: q.fail_permanently(job, "timed_out", "too late"),
+    "discard": lambda q, _, job: q.discard(job),
 }
 
 
@@ -65,7 +67,7 @@ def test_a_claimed_job_is_claimed_by_nobody_else(scenes, queue, worker_db):
     assert len(queue.claim(10)) == 1
 
     assert queue.claim(10) == []
-    assert WorkQueue(worker_db, lease_seconds=60).claim(10) == []
+    assert JobQueue(worker_db, lease_seconds=60).claim(10) == []
 
 
 def test_jobs_of_all_owners_are_claimed_the_longest_due_first(scenes, queue, stranger, db):
@@ -154,22 +156,22 @@ def test_many_workers_that_claim_many_jobs_have_each_job_once(scenes, queue):
 
 def test_a_worker_that_dies_with_a_lease_is_counted_until_one_gives_it_back(scenes, queue):
     scenes.add()
-    for deaths in range(3):
+    for crashes in range(3):
         (job,) = queue.claim(1)
-        assert job.deaths == deaths
+        assert job.crash_count == crashes
         scenes.expire_leases()
     (job,) = queue.claim(1)
-    queue.postpone(job, "down")
+    queue.retry_later(job, "down")
     scenes.make_due()
 
-    assert queue.claim(1)[0].deaths == 0
+    assert queue.claim(1)[0].crash_count == 0
 
 
 # ---------------------------------------------------------------- the lease
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES.keys())
-def test_a_worker_whose_lease_was_taken_over_writes_nothing(scenes, queue, everything, write):
+def test_a_worker_whose_lease_was_taken_over_writes_nothing(scenes, queue, submissions, everything, write):
     scenes.add()
     (slow,) = queue.claim(1)
     scenes.expire_leases()
@@ -177,109 +179,109 @@ def test_a_worker_whose_lease_was_taken_over_writes_nothing(scenes, queue, every
     before = everything()
 
     with pytest.raises(LeaseLost):
-        write(queue, slow)
+        write(queue, submissions, slow)
 
     assert everything() == before
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES.keys())
-def test_a_worker_whose_job_is_finished_writes_nothing(scenes, queue, everything, write):
+def test_a_worker_whose_job_is_finished_writes_nothing(scenes, queue, submissions, everything, write):
     scenes.add()
     (job,) = queue.claim(1)
     queue.complete(job, **STORED, metadata=METADATA)
     before = everything()
 
     with pytest.raises(LeaseLost):
-        write(queue, job)
+        write(queue, submissions, job)
 
     assert everything() == before
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES.keys())
-def test_a_stranger_cannot_write_with_a_token_that_was_never_given(scenes, queue, everything, write):
+def test_a_stranger_cannot_write_with_a_token_that_was_never_given(scenes, queue, submissions, everything, write):
     scenes.add()
     (job,) = queue.claim(1)
     before = everything()
 
     with pytest.raises(LeaseLost):
-        write(queue, replace(job, lease_token=uuid4()))
+        write(queue, submissions, replace(job, lease_token=uuid4()))
 
     assert everything() == before
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES.keys())
-def test_a_lease_that_ran_out_but_was_not_taken_over_still_holds(scenes, queue, everything, write):
+def test_a_lease_that_ran_out_but_was_not_taken_over_still_holds(scenes, queue, submissions, everything, write):
     scenes.add()
     (job,) = queue.claim(1)
     scenes.expire_leases()
     before = everything()
 
-    write(queue, job)
+    write(queue, submissions, job)
 
     assert everything() != before
 
 
-def intended(scenes, queue):
+def intended(scenes, queue, submissions):
     """A job whose POST is under way."""
     scenes.add()
     (job,) = queue.claim(1)
-    queue.intend(job, provider="fake", base_url="http://p.test/v1", request=WANTED)
+    submissions.record_submit_intent(job, provider="fake", base_url="http://p.test/v1", request=WANTED)
     return job
 
 
-def test_the_answer_to_a_post_is_recorded_whoever_has_the_lease(scenes, queue):
+def test_the_answer_to_a_post_is_recorded_whoever_has_the_lease(scenes, queue, submissions):
     """There was one POST, so it is right; whoever looks for its job meanwhile writes nothing more."""
-    slow = intended(scenes, queue)
+    slow = intended(scenes, queue, submissions)
     scenes.expire_leases()
     (finder,) = queue.claim(1)
 
-    queue.accept(slow, VIDEO)
+    submissions.accept(slow, VIDEO)
 
     assert scenes.attempt(slow.scene_id) == ("accepted", "video_1")
     with pytest.raises(LeaseLost):
-        queue.give_up(finder, "submit_unknown", "none could be of it")
+        queue.fail_permanently(finder, "submit_unknown", "none could be of it")
 
 
-def test_an_answer_is_recorded_once_however_often_its_commit_goes_unheard(scenes, queue):
-    job = intended(scenes, queue)
-    queue.accept(job, VIDEO)
+def test_an_answer_is_recorded_once_however_often_its_commit_goes_unheard(scenes, queue, submissions):
+    job = intended(scenes, queue, submissions)
+    submissions.accept(job, VIDEO)
     (polling,) = [scenes.make_due(), queue.claim(1)][1]
-    queue.observed(polling, VIDEO, step="store")
+    queue.record_observation(polling, VIDEO, step="store")
 
-    queue.accept(job, VIDEO)
+    submissions.accept(job, VIDEO)
 
     assert scenes.job(job.scene_id)[0] == "store"
 
 
 @pytest.mark.parametrize("other", ["never asked", "not sent", "adopted another", "gave up"])
-def test_an_answer_that_is_not_waited_for_writes_nothing(scenes, queue, everything, other):
+def test_an_answer_that_is_not_waited_for_writes_nothing(scenes, queue, submissions, everything, other):
     if other == "never asked":
         scenes.add()
         (job,) = queue.claim(1)
     elif other == "not sent":
-        job = intended(scenes, queue)
-        queue.not_sent(job, "busy", retry_after=None)
+        job = intended(scenes, queue, submissions)
+        submissions.retry_unsent(job, "busy", retry_after=None)
     else:
-        job = intended(scenes, queue)
+        job = intended(scenes, queue, submissions)
         if other == "adopted another":
-            queue.accept(job, VideoJob("video_2", "queued"), adopted=True)
+            submissions.accept(job, VideoJob("video_2", "queued"), adopted=True)
         else:
-            queue.give_up(job, "submit_unknown", "none could be of it")
+            queue.fail_permanently(job, "submit_unknown", "none could be of it")
     before = everything()
 
     with pytest.raises(LeaseLost):
-        queue.accept(job, VIDEO)
+        submissions.accept(job, VIDEO)
 
     assert everything() == before
 
 
-def test_a_job_that_a_worker_knows_keeps_its_id_whoever_names_another(scenes, queue, manager):
-    job = intended(scenes, queue)
+def test_a_job_that_a_worker_knows_keeps_its_id_whoever_names_another(scenes, queue, submissions, manager):
+    job = intended(scenes, queue, submissions)
     scene_id = str(job.scene_id)
     with pytest.raises(Conflict):
         manager.update_scene(scene_id, sora_video_id="video_of_a_caller")
 
-    queue.accept(job, VIDEO)
+    submissions.accept(job, VIDEO)
     with pytest.raises(Conflict):
         manager.update_scene(scene_id, sora_video_id="video_of_a_caller")
     manager.update_scene(scene_id, sora_video_id=VIDEO.id)
@@ -288,24 +290,24 @@ def test_a_job_that_a_worker_knows_keeps_its_id_whoever_names_another(scenes, qu
 
 
 @pytest.mark.parametrize("how", [{"sora_video_id": "video_of_a_caller"}, {"status": "failed"}], ids=repr)
-def test_what_a_caller_ended_or_submitted_after_the_claim_is_not_posted(scenes, queue, manager, how):
+def test_what_a_caller_ended_or_submitted_after_the_claim_is_not_posted(scenes, queue, submissions, manager, how):
     scene_id = scenes.add()
     (job,) = queue.claim(1)
     manager.update_scene(scene_id, **how)
 
     with pytest.raises(LeaseLost):
-        queue.intend(job, provider="fake", base_url="http://p.test/v1", request=WANTED)
+        submissions.record_submit_intent(job, provider="fake", base_url="http://p.test/v1", request=WANTED)
 
     assert scenes.job(scene_id)[0] == "submit"
 
 
-def test_a_webhook_that_comes_while_its_job_is_asked_about_makes_it_due_again(scenes, queue, claimed, db):
+def test_a_webhook_that_comes_while_its_job_is_asked_about_makes_it_due_again(scenes, queue, worker_db, claimed, db):
     scene_id = scenes.accepted(status="in_progress")
     db.rows("update attempts set accepted_at = now() - interval '10 minutes'")
     job = claimed(scene_id)
 
-    queue.deliver(Delivery("webhook_1", "video.completed", job.sora_video_id))
-    queue.observed(job, VideoJob(job.sora_video_id, "in_progress"), step="poll")
+    Deliveries(worker_db).record(Delivery("webhook_1", "video.completed", job.sora_video_id))
+    queue.record_observation(job, VideoJob(job.sora_video_id, "in_progress"), step="poll")
 
     assert [str(again.scene_id) for again in queue.claim(1)] == [scene_id]
 
@@ -315,7 +317,7 @@ def test_what_is_about_to_expire_is_tried_again_sooner(scenes, queue, claimed, d
     job = claimed(scenes.accepted())
     db.rows("update jobs set expires_at = now() + make_interval(secs => %s)", expires_in)
 
-    queue.postpone(job, "down", failures=20)
+    queue.retry_later(job, "down", failures=20)
 
     ((wait,),) = db.rows("select extract(epoch from run_at - now())::float from jobs")
     assert longest * 0.7 < wait <= longest
@@ -326,7 +328,7 @@ def test_a_sign_of_life_makes_the_lease_long_again(scenes, queue, db):
     jobs = queue.claim(1)
     scenes.expire_leases()
 
-    queue.extend(jobs)
+    queue.extend_leases(jobs)
 
     assert queue.claim(1) == []
     assert db.rows("select run_at > now() + interval '50 s' from jobs") == [(True,)]
@@ -339,7 +341,7 @@ def test_a_sign_of_life_revives_no_lease_that_was_taken_over(scenes, queue):
     (quick,) = queue.claim(1)
     scenes.expire_leases()
 
-    queue.extend(slow)
+    queue.extend_leases(slow)
 
     assert queue.claim(1)[0].lease_token != quick.lease_token
 
@@ -347,10 +349,10 @@ def test_a_sign_of_life_revives_no_lease_that_was_taken_over(scenes, queue):
 def test_a_sign_of_life_does_not_put_off_what_is_waiting(scenes, queue, db):
     scenes.add()
     jobs = queue.claim(1)
-    queue.postpone(jobs[0], "down")
+    queue.retry_later(jobs[0], "down")
     before = db.rows("select run_at from jobs")
 
-    queue.extend(jobs)
+    queue.extend_leases(jobs)
 
     assert db.rows("select run_at from jobs") == before
 
@@ -374,7 +376,7 @@ def test_a_failed_scene_fails_its_variant_and_generation_at_once(scenes, queue, 
     scene_id = scenes.add()
     (job,) = queue.claim(1)
 
-    queue.give_up(job, "timed_out", "too late")
+    queue.fail_permanently(job, "timed_out", "too late")
 
     generation = manager.get_generation(scenes.read(scene_id)["generation_id"])
     assert (generation["status"], generation["variants"][0]["status"]) == ("failed", "failed")
@@ -387,7 +389,7 @@ def test_giving_up_leaves_a_completed_scene_as_it_is(scenes, queue, manager):
     (job,) = queue.claim(1)
     manager.update_scene(scene_id, status="completed", video_url="https://spaces.test/v.mp4")
 
-    queue.give_up(job, "timed_out", "too late")
+    queue.fail_permanently(job, "timed_out", "too late")
 
     assert scenes.ended(scene_id) == ("completed", None)
 
@@ -403,45 +405,47 @@ def test_a_write_that_cannot_be_made_whole_is_not_made_at_all(scenes, queue, eve
     assert everything() == before
 
 
-def test_a_reason_may_be_anything(scenes, queue, claimed):
+def test_a_reason_may_be_anything(scenes, queue, submissions, claimed):
     scene_id = scenes.add()
     for reason in ("a\0b", "half of a pair: \ud800", "x" * 100_000, ""):
-        queue.postpone(claimed(scene_id), reason)
-        queue.not_sent(claimed(scene_id), reason, retry_after=None)
-    queue.give_up(claimed(scene_id), "timed_out", "a\0b \ud800" + "x" * 100_000)
+        queue.retry_later(claimed(scene_id), reason)
+        submissions.retry_unsent(claimed(scene_id), reason, retry_after=None)
+    queue.fail_permanently(claimed(scene_id), "timed_out", "a\0b \ud800" + "x" * 100_000)
 
     assert scenes.read(scene_id)["error_message"].startswith("ab ?xxx")
 
 
-def test_a_provider_job_is_one_scenes_only(scenes, queue, claimed):
+def test_a_provider_job_is_one_scenes_only(scenes, submissions, claimed):
     first, second = scenes.add(), scenes.add()
     for scene_id in (first, second):
-        queue.intend(claimed(scene_id), provider="fake", base_url="http://p.test/v1", request=WANTED)
-    queue.accept(claimed(first), VIDEO)
+        submissions.record_submit_intent(
+            claimed(scene_id), provider="fake", base_url="http://p.test/v1", request=WANTED
+        )
+    submissions.accept(claimed(first), VIDEO)
 
     with pytest.raises(Conflict):
-        queue.accept(claimed(second), VIDEO, adopted=True)
+        submissions.accept(claimed(second), VIDEO, adopted=True)
 
     assert scenes.read(second)["sora_video_id"] is None
 
 
-def test_a_job_that_somebody_has_by_another_of_its_ids_is_claimed(scenes, queue, claimed):
+def test_a_job_that_somebody_has_by_another_of_its_ids_is_claimed(scenes, submissions, claimed):
     scene_id = scenes.add()
-    queue.intend(claimed(scene_id), provider="fake", base_url="http://p.test/v1", request=WANTED)
-    queue.accept(claimed(scene_id), VIDEO)
+    submissions.record_submit_intent(claimed(scene_id), provider="fake", base_url="http://p.test/v1", request=WANTED)
+    submissions.accept(claimed(scene_id), VIDEO)
 
-    assert queue.unclaimed("http://p.test/v1", [VideoJob("video_2", "queued", other_ids=(VIDEO.id,))]) == []
+    assert submissions.unclaimed("http://p.test/v1", [VideoJob("video_2", "queued", other_ids=(VIDEO.id,))]) == []
 
 
-def test_what_nobody_has_is_unclaimed(scenes, queue, claimed):
+def test_what_nobody_has_is_unclaimed(scenes, submissions, claimed):
     scene_id = scenes.add()
-    queue.intend(claimed(scene_id), provider="fake", base_url="http://p.test/v1", request=WANTED)
-    queue.accept(claimed(scene_id), VIDEO)
+    submissions.record_submit_intent(claimed(scene_id), provider="fake", base_url="http://p.test/v1", request=WANTED)
+    submissions.accept(claimed(scene_id), VIDEO)
     other = replace(VIDEO, id="video_2")
 
-    assert queue.unclaimed("http://p.test/v1", [VIDEO, other]) == [other]
-    assert queue.unclaimed("http://other.test/v1", [VIDEO, other]) == [VIDEO, other]
-    assert queue.unclaimed("http://p.test/v1", []) == []
+    assert submissions.unclaimed("http://p.test/v1", [VIDEO, other]) == [other]
+    assert submissions.unclaimed("http://other.test/v1", [VIDEO, other]) == [VIDEO, other]
+    assert submissions.unclaimed("http://p.test/v1", []) == []
 
 
 @pytest.mark.parametrize(("age", "least"), [(0, 1), (4, 1), (50, 10), (150, 30), (1e9, 30)])
@@ -449,7 +453,7 @@ def test_a_running_job_is_asked_about_less_often_the_older_it_is(age, least):
     assert least <= poll_interval(age) <= least * 1.25
 
 
-@pytest.mark.parametrize("wait", [lambda: poll_interval(50), lambda: job_queue.backoff(3)])
+@pytest.mark.parametrize("wait", [lambda: poll_interval(50), lambda: backoff(3)])
 def test_what_waits_together_does_not_come_back_together(wait):
     assert len({wait() for _ in range(10)}) > 1
 

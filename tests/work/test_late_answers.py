@@ -17,12 +17,14 @@ def attempts(db):
 
 
 @pytest.fixture
-def post(queue, claimed, provider):
+def post(submissions, claimed, provider):
     """Intends the scene's POST, and makes it: the job as claimed, and the provider's, whose answer is on its way."""
 
     def make(scene_id):
         job = claimed(scene_id)
-        queue.intend(job, provider=provider.name, base_url=provider.base_url, request=as_asked(job.prompt))
+        submissions.record_submit_intent(
+            job, provider=provider.name, base_url=provider.base_url, request=as_asked(job.prompt)
+        )
         return job, provider.submit(as_asked(job.prompt))
 
     return make
@@ -35,7 +37,7 @@ def retried(scenes, queue, manager, post):
     def make(*, posted=True):
         scene_id = scenes.add()
         first, late = post(scene_id)
-        queue.give_up(first, "submit_unknown", "none could be of it")
+        queue.fail_permanently(first, "submit_unknown", "none could be of it")
         manager.retry_scene(scene_id, confirmed=True)
         second, video = post(scene_id) if posted else (None, None)
         return scene_id, (first, late), (second, video)
@@ -44,65 +46,67 @@ def retried(scenes, queue, manager, post):
 
 
 @pytest.mark.parametrize("second_is_known", [True, False])
-def test_the_answer_to_an_earlier_attempt_takes_nobodys_place(retried, queue, attempts, scenes, *, second_is_known):
+def test_the_answer_to_an_earlier_attempt_takes_nobodys_place(
+    retried, submissions, attempts, scenes, *, second_is_known
+):
     scene_id, (first, late), (second, video) = retried()
     if second_is_known:
-        queue.accept(second, video)
+        submissions.accept(second, video)
 
     with pytest.raises(LeaseLost):
-        queue.accept(first, late)
-    assert queue.accept_late(first, late) == "late"
+        submissions.accept(first, late)
+    assert submissions.accept_late(first, late) == "late"
     if not second_is_known:
-        queue.accept(second, video)
+        submissions.accept(second, video)
 
     assert attempts(scene_id) == [(1, "late", late.id), (2, "accepted", video.id)]
     assert (scenes.read(scene_id)["attempt"], scenes.read(scene_id)["sora_video_id"]) == (2, video.id)
 
 
-def test_a_repeat_of_an_earlier_attempts_answer_changes_nothing(scenes, queue, manager, post, attempts):
+def test_a_repeat_of_an_earlier_attempts_answer_changes_nothing(scenes, submissions, manager, post, attempts):
     """Its commit was done, only the reply was lost; the scene has gone on meanwhile."""
     scene_id = scenes.add()
     first, video = post(scene_id)
-    queue.accept(first, video)
+    submissions.accept(first, video)
     manager.update_scene(scene_id, status="failed", error_code="provider_failed")
     scenes.db.rows("delete from jobs")
     manager.retry_scene(scene_id)
     second, other = post(scene_id)
 
     with pytest.raises(LeaseLost):
-        queue.accept(first, video)
-    assert queue.accept_late(first, video) == "known"
-    queue.accept(second, other)
+        submissions.accept(first, video)
+    assert submissions.accept_late(first, video) == "known"
+    submissions.accept(second, other)
 
     assert [(number, job) for number, _, job in attempts(scene_id)] == [(1, video.id), (2, other.id)]
     assert scenes.read(scene_id)["sora_video_id"] == other.id
 
 
-def test_a_late_answer_spares_the_post_that_was_to_take_its_place(retried, queue, scenes, provider):
+def test_a_late_answer_spares_the_post_that_was_to_take_its_place(retried, submissions, scenes, provider):
     scene_id, (first, late), _ = retried(posted=False)
 
-    assert queue.accept_late(first, late) == "resumed"
+    assert submissions.accept_late(first, late) == "resumed"
     scenes.step(2)
 
     assert scenes.ended(scene_id) == ("completed", None)
     assert (scenes.read(scene_id)["attempt"], len(provider.posts)) == (1, 1)
 
 
-def test_whoever_is_about_to_post_when_a_late_answer_comes_posts_nothing(retried, queue, claimed, provider):
+def test_whoever_is_about_to_post_when_a_late_answer_comes_posts_nothing(retried, submissions, claimed, provider):
     scene_id, (first, late), _ = retried(posted=False)
     about_to_post = claimed(scene_id)
 
-    queue.accept_late(first, late)
+    submissions.accept_late(first, late)
 
     with pytest.raises(LeaseLost):
-        queue.intend(about_to_post, provider="fake", base_url=provider.base_url, request=as_asked())
+        submissions.record_submit_intent(about_to_post, provider="fake", base_url=provider.base_url, request=as_asked())
 
 
-def test_what_came_late_is_fetched_beside_the_scenes_own_video(retried, queue, scenes, manager, store):
+def test_what_came_late_is_fetched_beside_the_scenes_own_video(retried, submissions, scenes, manager, store):
     """It is paid for."""
     scene_id, (first, late), (second, video) = retried()
-    queue.accept(second, video)
-    queue.accept_late(first, late)
+    submissions.accept(second, video)
+    submissions.accept_late(first, late)
 
     scenes.step(4)
 
@@ -114,10 +118,10 @@ def test_what_came_late_is_fetched_beside_the_scenes_own_video(retried, queue, s
     assert store.size(owned_key(earlier["video_url"], str(first.generation_id))) == earlier["file_size"]
 
 
-def test_a_scene_that_fails_goes_on_with_what_came_late(retried, queue, scenes, provider):
+def test_a_scene_that_fails_goes_on_with_what_came_late(retried, submissions, scenes, provider):
     scene_id, (first, late), (second, video) = retried()
-    queue.accept(second, video)
-    queue.accept_late(first, late)
+    submissions.accept(second, video)
+    submissions.accept_late(first, late)
     provider.change(video.id, status="failed", error_message="no")
 
     scenes.step(4)
@@ -127,11 +131,11 @@ def test_a_scene_that_fails_goes_on_with_what_came_late(retried, queue, scenes, 
     assert len(provider.posts) == 2
 
 
-def test_no_number_of_an_attempt_is_used_twice(retried, queue, scenes, provider, manager):
+def test_no_number_of_an_attempt_is_used_twice(retried, submissions, scenes, provider, manager):
     """The scene has gone back to an earlier one meanwhile."""
     scene_id, (first, late), (second, video) = retried()
-    queue.accept(second, video)
-    queue.accept_late(first, late)
+    submissions.accept(second, video)
+    submissions.accept_late(first, late)
     for job in (late, video):
         provider.change(job.id, status="failed", error_message="no")
     scenes.step(4)
@@ -140,10 +144,10 @@ def test_no_number_of_an_attempt_is_used_twice(retried, queue, scenes, provider,
     assert manager.retry_scene(scene_id)["attempt"] == 3
 
 
-def test_a_late_job_that_is_over_as_well_leaves_the_scene_as_it_is(retried, queue, scenes, provider):
+def test_a_late_job_that_is_over_as_well_leaves_the_scene_as_it_is(retried, submissions, scenes, provider):
     scene_id, (first, late), (second, video) = retried()
-    queue.accept(second, video)
-    queue.accept_late(first, late)
+    submissions.accept(second, video)
+    submissions.accept_late(first, late)
     provider.change(late.id, status="failed", error_message="no")
 
     scenes.step(5)
@@ -153,15 +157,15 @@ def test_a_late_job_that_is_over_as_well_leaves_the_scene_as_it_is(retried, queu
 
 
 def test_an_answer_whose_place_was_given_to_another_job_has_an_attempt_of_its_own(
-    scenes, queue, post, provider, manager, attempts
+    scenes, submissions, post, provider, manager, attempts
 ):
     """A guess was wrong. No number of an attempt is used twice."""
     scene_id = scenes.add()
     job, video = post(scene_id)
     guess = provider.add(as_asked(), status="failed")
-    queue.accept(job, guess, adopted=True)
+    submissions.accept(job, guess, adopted=True)
 
-    assert queue.accept_late(job, video) == "late"
+    assert submissions.accept_late(job, video) == "late"
 
     assert attempts(scene_id) == [(1, "adopted", guess.id), (2, "late", video.id)]
     scenes.step(3)
@@ -170,14 +174,14 @@ def test_an_answer_whose_place_was_given_to_another_job_has_an_attempt_of_its_ow
 
 
 def test_an_answer_that_comes_while_its_generation_is_deleted_is_fetched_once_it_is_back(
-    scenes, queue, post, manager, provider, attempts
+    scenes, queue, submissions, post, manager, provider, attempts
 ):
     scene_id = scenes.add()
     job, video = post(scene_id)
-    queue.give_up(job, "submit_unknown", "none could be of it")
+    queue.fail_permanently(job, "submit_unknown", "none could be of it")
     manager.delete_generation(str(job.generation_id))
 
-    assert queue.accept_late(job, video) == "late"
+    assert submissions.accept_late(job, video) == "late"
     assert attempts(scene_id) == [(1, "late", video.id)]
     manager.restore_generation(str(job.generation_id))
     scenes.step(2)
@@ -278,11 +282,11 @@ def test_a_scene_whose_job_is_still_asked_about_is_not_posted_again_whatever_a_c
 
 
 def test_an_answer_of_the_provider_is_with_the_bucket_before_it_is_tried_to_record_it_again(
-    scenes, provider, queue, monkeypatch, store
+    scenes, provider, submissions, monkeypatch, store
 ):
     """Whoever holds it may die while the database is away."""
     scene_id = scenes.add()
-    accept, told = queue.accept, []
+    accept, told = submissions.accept, []
 
     def away_at_first(job, video, **how):
         [(key, _)] = Intents(store).list_keys(job.generation_id)
@@ -291,7 +295,7 @@ def test_an_answer_of_the_provider_is_with_the_bucket_before_it_is_tried_to_reco
             raise Unavailable("away")
         accept(job, video, **how)
 
-    monkeypatch.setattr(queue, "accept", away_at_first)
+    monkeypatch.setattr(submissions, "accept", away_at_first)
 
     scenes.step(2)
 
@@ -300,19 +304,19 @@ def test_an_answer_of_the_provider_is_with_the_bucket_before_it_is_tried_to_reco
 
 
 @pytest.mark.parametrize("whose", ["open", "given up"])
-def test_a_job_that_may_be_anothers_is_not_adopted(scenes, provider, stranger, queue, post, whose):
+def test_a_job_that_may_be_anothers_is_not_adopted(scenes, provider, stranger, queue, submissions, post, whose):
     """Its answer is on its way to another owner's scene, which asked for the same."""
     theirs = scenes.add(by=stranger)
     job, video = post(theirs)
     if whose == "given up":
-        queue.give_up(job, "submit_unknown", "none could be of it")
+        queue.fail_permanently(job, "submit_unknown", "none could be of it")
     scene_id = scenes.add()
     provider.before_submit = fail_with(OutcomeUnknown("no answer"))
 
     scenes.step(2)
     assert scenes.job(scene_id)[0] == "find"
     if whose == "open":
-        queue.accept(job, video)
+        submissions.accept(job, video)
     scenes.step(find_seconds=0)
 
     assert scenes.ended(scene_id) == ("failed", "submit_unknown")
@@ -323,11 +327,11 @@ def test_a_job_that_may_be_anothers_is_not_adopted(scenes, provider, stranger, q
 
 
 @pytest.fixture
-def two_videos(retried, queue, scenes):
+def two_videos(retried, submissions, scenes):
     """A completed scene whose earlier attempt is stored as well."""
     scene_id, (first, late), (second, video) = retried()
-    queue.accept(second, video)
-    queue.accept_late(first, late)
+    submissions.accept(second, video)
+    submissions.accept_late(first, late)
     scenes.step(4)
     return scene_id
 
@@ -347,7 +351,7 @@ def test_a_scene_takes_another_attempts_video_and_gives_it_back(two_videos, mana
 
 def test_an_attempt_that_is_not_stored_is_fetched_before_it_is_used(scenes, provider, manager, queue, claimed):
     scene_id = scenes.accepted()
-    queue.give_up(claimed(scene_id), "provider_failed", "said so, and made it all the same")
+    queue.fail_permanently(claimed(scene_id), "provider_failed", "said so, and made it all the same")
     manager.retry_scene(scene_id)
     scenes.step(2)
     assert scenes.ended(scene_id) == ("completed", None)
@@ -362,7 +366,7 @@ def test_an_attempt_that_is_not_stored_is_fetched_before_it_is_used(scenes, prov
 
 def test_a_failed_scene_goes_on_with_the_attempt_that_is_to_be_used(scenes, provider, manager, queue, claimed):
     scene_id = scenes.accepted()
-    queue.give_up(claimed(scene_id), "provider_failed", "said so, and made it all the same")
+    queue.fail_permanently(claimed(scene_id), "provider_failed", "said so, and made it all the same")
 
     assert manager.use_attempt(scene_id, 1)["status"] == "pending"
     scenes.step()

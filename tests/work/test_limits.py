@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from generation_history import settings
-from generation_history.errors import Held, JobGone, NotAllowed, NotConfigured, NotSent, OutcomeUnknown, Rejected
+from generation_history.errors import JobGone, NotAllowed, NotConfigured, NotSent, OutcomeUnknown, Rejected, Throttled
 from generation_history.settings import Limits
 from generation_history.work.purge import Purge
-from generation_history.work.worker import MOST_REFUSALS
+from generation_history.work.retry_policy import MAX_REFUSALS
 from tests.support.fakes import as_asked, fail_with
 from tests.support.scripted_server import answer
 
@@ -142,7 +142,9 @@ def test_of_two_pollers_at_the_last_place_exactly_one_posts(scenes, make_worker,
 @pytest.mark.parametrize(
     "limits", [Limits(most_running=3), Limits(most_per_minute=3), Limits(usd_per_owner_and_day=12)]
 )
-def test_many_admissions_at_once_stay_within_the_limit(queue, generation_factory, price, provider, db, limits):
+def test_many_admissions_at_once_stay_within_the_limit(
+    queue, submissions, generation_factory, price, provider, db, limits
+):
     """Many scenes of one generation take turns anyway; these are of a generation each."""
     for _ in range(8):
         generation_factory(1, submit=True)
@@ -152,8 +154,10 @@ def test_many_admissions_at_once_stay_within_the_limit(queue, generation_factory
     def admitted(job) -> bool:
         together.wait()
         try:
-            queue.intend(job, provider="fake", base_url=provider.base_url, request=as_asked(), limits=limits)
-        except Held:
+            submissions.record_submit_intent(
+                job, provider="fake", base_url=provider.base_url, request=as_asked(), limits=limits
+            )
+        except Throttled:
             return False
         return True
 
@@ -260,11 +264,13 @@ def test_a_post_that_was_not_taken_is_not_spent(scenes, provider, price, error):
 
 
 @pytest.mark.parametrize("limits", [Limits(most_per_minute=1), Limits(usd_per_owner_and_day=DOLLARS)], ids=repr)
-def test_an_intent_whose_commit_went_unheard_counts_once(scenes, provider, queue, price, claimed, limits):
+def test_an_intent_whose_commit_went_unheard_counts_once(scenes, provider, submissions, price, claimed, limits):
     """The same transaction is done again."""
     job = claimed(scenes.add())
     for _ in range(2):
-        queue.intend(job, provider="fake", base_url=provider.base_url, request=as_asked(), limits=limits)
+        submissions.record_submit_intent(
+            job, provider="fake", base_url=provider.base_url, request=as_asked(), limits=limits
+        )
 
 
 def test_what_may_have_been_accepted_is_spent(scenes, provider, price):
@@ -337,14 +343,16 @@ def test_what_is_held_has_no_deadline_counts_no_failures_and_is_not_failed(scene
     assert [scenes.ended(scene_id) for scene_id in [running, *waiting]] == [("completed", None)] * 7
 
 
-def test_a_poller_that_is_held_back_does_not_spin(scenes, provider, queue, monkeypatch):
+def test_a_poller_that_is_held_back_does_not_spin(scenes, provider, submissions, monkeypatch):
     """One look at the limit is enough for all that is due."""
     scenes.accepted(status="in_progress")
     for _ in range(20):
         scenes.add()
     looked = []
-    hold = queue.hold
-    monkeypatch.setattr(queue, "hold", lambda job, reason: (looked.append(job), hold(job, reason)))
+    throttle = submissions.throttle
+    monkeypatch.setattr(
+        submissions, "throttle", lambda job, reason, **kinds: (looked.append(job), throttle(job, reason, **kinds))
+    )
 
     scenes.make_worker(limits=Limits(most_running=1)).run(seconds=600)
 
@@ -404,7 +412,7 @@ def back(provider) -> None:
 
 
 def test_while_the_provider_is_gone_nothing_fails_and_afterwards_everything_goes_on(
-    scenes, provider, db, queue, alarms
+    scenes, provider, db, monitoring, alarms
 ):
     running, waiting = scenes.accepted(), scenes.add()
     gone(provider)
@@ -417,14 +425,14 @@ def test_while_the_provider_is_gone_nothing_fails_and_afterwards_everything_goes
     assert scenes.attempt(waiting) == ("not_sent", None)
     assert db.rows("select bool_and(run_at > now() + interval '9 minutes') from jobs") == [(True,)]
     assert alarms() == [f"the provider is gone: {said}"]
-    (state,) = queue.health()["providers"]
+    (state,) = monitoring.health()["providers"]
     assert (state["state"], state["reason"]) == ("gone", said)
 
     back(provider)
     scenes.step(3)
 
     assert [scenes.ended(scene_id) for scene_id in (running, waiting)] == [("completed", None)] * 2
-    assert [state["state"] for state in queue.health()["providers"]] == ["ok"]
+    assert [state["state"] for state in monitoring.health()["providers"]] == ["ok"]
 
 
 def test_a_scene_that_is_not_posted_yet_outlives_any_time_its_provider_was_gone(scenes, provider, db):
@@ -440,7 +448,7 @@ def test_a_scene_that_is_not_posted_yet_outlives_any_time_its_provider_was_gone(
     assert scenes.ended(scene_id) == ("completed", None)
 
 
-def test_a_finished_job_whose_provider_is_gone_waits_for_it(scenes, provider, scripted, queue):
+def test_a_finished_job_whose_provider_is_gone_waits_for_it(scenes, provider, scripted, monitoring):
     """It is not refused: nothing is known of it."""
     scene_id = scenes.accepted()
     scripted.script(answer(500))
@@ -448,10 +456,10 @@ def test_a_finished_job_whose_provider_is_gone_waits_for_it(scenes, provider, sc
     scripted.script(answer(404))
     gone(provider)
 
-    scenes.step(MOST_REFUSALS + 2)
+    scenes.step(MAX_REFUSALS + 2)
 
     assert scenes.job(scene_id)[:2] == ("store", 1)
-    assert [state["state"] for state in queue.health()["providers"]] == ["gone"]
+    assert [state["state"] for state in monitoring.health()["providers"]] == ["gone"]
 
 
 def test_while_the_provider_is_gone_a_run_posts_once(scenes, provider):
@@ -483,12 +491,12 @@ def test_a_scene_deleted_while_the_provider_is_gone_is_not_posted_when_it_is_bac
     assert scenes.job(scene_id) is None
 
 
-def test_a_server_that_is_not_configured_any_more_is_not_told_of(scenes, queue):
-    queue.note_provider("http://old.example/v1", "gone", "because")
+def test_a_server_that_is_not_configured_any_more_is_not_told_of(scenes, monitoring):
+    monitoring.record_provider_state("http://old.example/v1", "gone", "because")
 
     scenes.step()
 
-    assert queue.health()["providers"] == []
+    assert monitoring.health()["providers"] == []
 
 
 def test_an_accepted_job_whose_provider_is_gone_for_a_day_says_so_and_may_be_retried(scenes, provider, manager):
@@ -503,38 +511,42 @@ def test_an_accepted_job_whose_provider_is_gone_for_a_day_says_so_and_may_be_ret
     assert manager.retry_scene(scene_id)["status"] == "pending"
 
 
-def test_a_poller_that_stays_warm_notices_what_another_has_noted(scenes, provider, make_worker, queue):
+def test_a_poller_that_stays_warm_notices_what_another_has_noted(scenes, provider, make_worker, monitoring):
     """Else health would call a provider gone for ever that this one has found well all the time."""
     scene_id = scenes.accepted(status="in_progress")
     worker = make_worker()
     scenes.make_due()
     worker.run(seconds=600)
-    queue.note_provider(provider.base_url, "gone", "seen by another poller")
+    monitoring.record_provider_state(provider.base_url, "gone", "seen by another poller")
 
     scenes.make_due()
     worker.run(seconds=600)
 
-    assert [state["state"] for state in queue.health()["providers"]] == ["ok"]
+    assert [state["state"] for state in monitoring.health()["providers"]] == ["ok"]
     assert scenes.job(scene_id) == ("poll", 0, None)
 
 
-def test_an_empty_balance_is_one_alarm_however_many_running_jobs_are_polled_meanwhile(scenes, provider, queue, alarms):
+def test_an_empty_balance_is_one_alarm_however_many_running_jobs_are_polled_meanwhile(
+    scenes, provider, monitoring, alarms
+):
     scenes.accepted(status="in_progress")
     scenes.add()
     provider.before_submit = fail_with(NotAllowed("402: no balance"))
 
     for _ in range(5):
         scenes.step()
-        assert [state["state"] for state in queue.health()["providers"]] == ["refused"]
+        assert [state["state"] for state in monitoring.health()["providers"]] == ["refused"]
     assert alarms() == ["the provider is refused: 402: no balance"]
 
     provider.before_submit = lambda _: None
     scenes.step()
 
-    assert [state["state"] for state in queue.health()["providers"]] == ["ok"]
+    assert [state["state"] for state in monitoring.health()["providers"]] == ["ok"]
 
 
-def test_a_refused_key_that_is_mended_is_seen_by_polling_too_where_nothing_is_to_be_posted(scenes, provider, queue):
+def test_a_refused_key_that_is_mended_is_seen_by_polling_too_where_nothing_is_to_be_posted(
+    scenes, provider, monitoring
+):
     scenes.accepted(status="in_progress")
     provider.before_poll = fail_with(NotAllowed("401"))
     scenes.step()
@@ -542,4 +554,4 @@ def test_a_refused_key_that_is_mended_is_seen_by_polling_too_where_nothing_is_to
 
     scenes.step()
 
-    assert [state["state"] for state in queue.health()["providers"]] == ["ok"]
+    assert [state["state"] for state in monitoring.health()["providers"]] == ["ok"]

@@ -71,7 +71,7 @@ def test_scenes_and_archives_are_done_in_one_run(make_poller, asked, scenes, db)
 
 def test_a_long_archive_keeps_no_scene_waiting(make_poller, asked, scenes, slow, monkeypatch):
     """Neither those that are due when it begins, nor those that become due meanwhile."""
-    monkeypatch.setattr(poller_module, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(poller_module, "RERUN_SECONDS", 0.01)
     asked()
     scenes.add("due at the beginning")
     poller = make_poller(slow)

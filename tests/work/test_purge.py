@@ -15,7 +15,7 @@ from generation_history.errors import NotFound, SceneFailure
 from generation_history.media.video_storage_manager import VideoStorageManager
 from generation_history.storage.keys import scene_key, thumbnail_key
 from generation_history.storage.object_store import ObjectStore
-from generation_history.work.purge import FENCED_SECONDS, MOST_FAILURES, Purge
+from generation_history.work.purge import FENCED_SECONDS, MAX_FAILURES, Purge
 
 
 @pytest.fixture
@@ -332,7 +332,7 @@ def test_a_purge_stops_at_a_store_that_fails_again_and_again(
     manager, worker_db, store, stored, pass_fence, purge, caplog
 ):
     """Its time is the store's, and its log no longer than it needs to be."""
-    ids = [stored() for _ in range(MOST_FAILURES + 2)]
+    ids = [stored() for _ in range(MAX_FAILURES + 2)]
     for generation_id in ids:
         manager.delete_generation(generation_id, purge=True)
     purge.run(seconds=60)
@@ -346,8 +346,8 @@ def test_a_purge_stops_at_a_store_that_fails_again_and_again(
     with pytest.raises(SceneFailure, match="down"):
         Purge(worker_db, altered(store, delete=delete)).run(seconds=60)
 
-    assert len(tried) == MOST_FAILURES
-    assert len([record for record in caplog.records if record.levelname == "ERROR"]) == MOST_FAILURES
+    assert len(tried) == MAX_FAILURES
+    assert len([record for record in caplog.records if record.levelname == "ERROR"]) == MAX_FAILURES
     assert purge.run(seconds=60) == len(ids)
 
 

@@ -106,19 +106,19 @@ def test_a_post_of_ours_that_waits_is_given_up(scenes, provider, submitted, home
     assert (provider.posts, scenes.attempt(scene_id)) == ([], ("stored", video_id))
 
 
-def test_a_worker_that_is_about_to_post_it_loses_its_lease(scenes, queue, submitted, manager, claimed):
+def test_a_worker_that_is_about_to_post_it_loses_its_lease(scenes, submissions, submitted, manager, claimed):
     scene_id = scenes.add()
     job = claimed(scene_id)
 
     manager.record_provider_job(scene_id, submitted())
 
     with pytest.raises(LeaseLost):
-        queue.intend(job, provider="fake", base_url="http://p.test/v1", request=WANTED)
+        submissions.record_submit_intent(job, provider="fake", base_url="http://p.test/v1", request=WANTED)
 
 
-def test_a_scene_that_is_being_posted_takes_no_other_job(scenes, queue, submitted, manager, claimed, db):
+def test_a_scene_that_is_being_posted_takes_no_other_job(scenes, submissions, submitted, manager, claimed, db):
     scene_id = scenes.add()
-    queue.intend(claimed(scene_id), provider="fake", base_url="http://p.test/v1", request=WANTED)
+    submissions.record_submit_intent(claimed(scene_id), provider="fake", base_url="http://p.test/v1", request=WANTED)
     before = db.everything()
 
     with pytest.raises(Conflict, match="being submitted"):

@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from generation_history.errors import LeaseLost, ProviderUnavailable, SceneFailure, Unavailable
+from generation_history.work import retry_policy, store_step
 from generation_history.work import worker as worker_module
 from generation_history.work.worker import Worker, from_settings
 
@@ -63,7 +64,7 @@ def test_no_more_scenes_are_worked_on_at_once_than_configured(scenes, provider):
 
 def test_work_that_becomes_due_while_others_run_is_done_by_free_hands(scenes, provider, monkeypatch):
     """The first scene waits until the second, which comes later, is submitted."""
-    monkeypatch.setattr(worker_module, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(worker_module, "CLAIM_INTERVAL_SECONDS", 0.01)
     second = threading.Event()
 
     def submit(request):
@@ -95,14 +96,14 @@ def test_a_run_ends_when_nothing_is_due_and_says_how_much_it_did(scenes, make_wo
 def test_nothing_is_begun_when_the_time_is_nearly_up(scenes, make_worker, provider, db):
     scenes.add()
 
-    assert make_worker().run(seconds=worker_module.SHORTEST_STEP_SECONDS - 0.5) == 0
+    assert make_worker().run(seconds=worker_module.MIN_STEP_SECONDS - 0.5) == 0
 
     assert provider.posts == []
     assert db.rows("select lease_token from jobs") == [(None,)]
 
 
 def test_a_long_step_keeps_its_lease(scenes, provider, db, monkeypatch):
-    monkeypatch.setattr(worker_module, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(worker_module, "CLAIM_INTERVAL_SECONDS", 0.01)
     scene_id = scenes.add()
     leases = []
 
@@ -135,20 +136,20 @@ def test_the_id_of_a_paid_job_is_recorded_though_the_lease_was_lost_while_it_was
     assert [job.step for job in taken] == ["find"]
     assert scenes.attempt(scene_id) == ("accepted", "video_0")
     with pytest.raises(LeaseLost):
-        queue.postpone(taken[0], "0 of the provider's jobs could be of it")
+        queue.retry_later(taken[0], "0 of the provider's jobs could be of it")
 
 
-def test_the_id_of_a_paid_job_outlives_a_database_that_is_away_for_a_while(scenes, provider, queue, monkeypatch):
+def test_the_id_of_a_paid_job_outlives_a_database_that_is_away_for_a_while(scenes, provider, submissions, monkeypatch):
     """Where the provider's list hides prompts, it could not be found again."""
     scene_id = scenes.add()
-    accept, times = queue.accept, iter([Unavailable("restarting")] * 3)
+    accept, times = submissions.accept, iter([Unavailable("restarting")] * 3)
 
     def away(job, video, **how):
         for error in times:
             raise error
         accept(job, video, **how)
 
-    monkeypatch.setattr(queue, "accept", away)
+    monkeypatch.setattr(submissions, "accept", away)
     provider.find = lambda *_, **__: []
 
     scenes.step(2)
@@ -157,14 +158,14 @@ def test_the_id_of_a_paid_job_outlives_a_database_that_is_away_for_a_while(scene
     assert len(provider.posts) == 1
 
 
-def test_the_id_of_a_paid_job_that_cannot_be_recorded_is_in_the_log(scenes, provider, queue, monkeypatch, caplog):
+def test_the_id_of_a_paid_job_that_cannot_be_recorded_is_in_the_log(scenes, provider, submissions, monkeypatch, caplog):
     """A person can hand it over."""
     scenes.add()
 
     def lost(*_, **__):
         raise LeaseLost("the answer came too late")
 
-    monkeypatch.setattr(queue, "accept", lost)
+    monkeypatch.setattr(submissions, "accept", lost)
 
     scenes.step()
 
@@ -176,7 +177,7 @@ def test_a_job_at_which_every_worker_dies_comes_to_an_end(scenes, queue):
     """Else it would be tried for ever, and take its neighbours with it each time."""
     scene_id = scenes.accepted()
     scenes.make_due()
-    for _ in range(worker_module.MOST_DEATHS + 1):
+    for _ in range(retry_policy.MAX_CRASHES + 1):
         queue.claim(1)
         scenes.expire_leases()
 
@@ -196,19 +197,21 @@ def test_a_download_takes_no_longer_than_its_worker_has(scenes, scripted, provid
     asked = []
 
     class Videos:
+        object_store = None
+
         def cleanup_temp_directory(self):
             """There is none."""
 
-        def process_and_store_video(self, *_, seconds, **__):
+        def store(self, *_, seconds, **__):
             asked.append(seconds)
             raise SceneFailure("download_failed", "too slow")
 
     worker = scenes.make_worker(videos=Videos())
     scenes.make_due()
-    worker.run(seconds=worker_module.SHORTEST_STEP_SECONDS + 20)
+    worker.run(seconds=worker_module.MIN_STEP_SECONDS + 20)
 
     (seconds,) = asked
-    assert 0 < seconds <= worker_module.SHORTEST_STEP_SECONDS + 20 - worker_module.STORE_SECONDS
+    assert 0 < seconds <= worker_module.MIN_STEP_SECONDS + 20 - store_step.STORE_SECONDS
     assert scenes.job(scene_id)[:2] == ("store", 1)
 
 
@@ -250,8 +253,8 @@ def test_a_step_that_can_not_even_be_put_off_comes_back_when_its_lease_runs_out(
         raise Unavailable("the database is gone")
 
     with monkeypatch.context() as patch:
-        patch.setattr(queue, "observed", unavailable)
-        patch.setattr(queue, "postpone", unavailable)
+        patch.setattr(queue, "record_observation", unavailable)
+        patch.setattr(queue, "retry_later", unavailable)
         scenes.step()
     scenes.expire_leases()
 
@@ -267,7 +270,7 @@ def test_a_store_that_breaks_unexpectedly_ends_at_the_deadline(scenes, videos, m
         raise RuntimeError("a bug")
 
     scene_id = scenes.accepted()
-    monkeypatch.setattr(videos, "process_and_store_video", broken)
+    monkeypatch.setattr(videos, "store", broken)
     scenes.step(3)
     assert scenes.job(scene_id) == ("store", 3, "RuntimeError: a bug")
     scenes.pass_deadline()
@@ -291,7 +294,7 @@ def test_a_database_that_is_gone_for_a_moment_does_not_leave_running_steps_alone
     scenes, provider, queue, make_worker, monkeypatch
 ):
     """A step whose lease nobody extends would be done by another worker as well."""
-    monkeypatch.setattr(worker_module, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(worker_module, "CLAIM_INTERVAL_SECONDS", 0.01)
     scene_id = scenes.add()
     claim, refused = queue.claim, threading.Event()
 
@@ -311,14 +314,14 @@ def test_a_database_that_is_gone_for_a_moment_does_not_leave_running_steps_alone
 
 
 def test_a_failing_sign_of_life_does_not_end_the_run(scenes, provider, queue, monkeypatch):
-    monkeypatch.setattr(worker_module, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(worker_module, "CLAIM_INTERVAL_SECONDS", 0.01)
     tried = threading.Event()
 
     def unavailable(_limit, **_):
         tried.set()
         raise Unavailable("the database is gone")
 
-    monkeypatch.setattr(queue, "extend", unavailable)
+    monkeypatch.setattr(queue, "extend_leases", unavailable)
     provider.after_submit = lambda _: tried.wait(WAIT_SECONDS)
     scene_id = scenes.add()
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from generation_history.errors import JobGone, NotAllowed, OutcomeUnknown, ProviderUnavailable
+from generation_history.providers.factory import Providers
 from tests.support.fakes import as_asked, fail_with
 
 UNKNOWN = [OutcomeUnknown("no answer"), ValueError("a bug"), MemoryError()]
@@ -169,9 +170,9 @@ def test_a_job_looked_for_until_its_deadline_is_for_a_person_to_decide(scenes, p
     assert manager.retry_scene(scene_id, confirmed=True)["attempt"] == 2
 
 
-def test_a_crash_after_the_intent_is_looked_for_and_not_posted(scenes, provider, queue, claimed):
+def test_a_crash_after_the_intent_is_looked_for_and_not_posted(scenes, provider, submissions, claimed):
     scene_id = scenes.add()
-    queue.intend(claimed(scene_id), provider="fake", base_url=provider.base_url, request=as_asked())
+    submissions.record_submit_intent(claimed(scene_id), provider="fake", base_url=provider.base_url, request=as_asked())
     scenes.expire_leases()
 
     scenes.step(2)
@@ -180,9 +181,9 @@ def test_a_crash_after_the_intent_is_looked_for_and_not_posted(scenes, provider,
     assert provider.posts == []
 
 
-def test_a_crash_after_the_post_is_adopted(scenes, provider, queue, claimed):
+def test_a_crash_after_the_post_is_adopted(scenes, provider, submissions, claimed):
     scene_id = scenes.add()
-    queue.intend(claimed(scene_id), provider="fake", base_url=provider.base_url, request=as_asked())
+    submissions.record_submit_intent(claimed(scene_id), provider="fake", base_url=provider.base_url, request=as_asked())
     provider.submit(as_asked())
     scenes.expire_leases()
 
@@ -197,11 +198,11 @@ def test_a_server_that_is_not_configured_any_more_is_asked_once_it_is_again(scen
     provider.after_submit = fail_with(OutcomeUnknown("no answer"))
     scenes.step()
     other = type(provider)("http://other.test/v1")
-    scenes.step(clients=[other], find_seconds=0)
+    scenes.step(providers=Providers([other]), find_seconds=0)
     assert scenes.job(scene_id)[0] == "find"
     assert f"SORA_BASE_URL does not name {provider.base_url}" in caplog.text
 
-    scenes.step(2, clients=[other, provider], find_seconds=0)
+    scenes.step(2, providers=Providers([other, provider]), find_seconds=0)
 
     assert scenes.ended(scene_id) == ("completed", None)
     assert other.posts == []

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from generation_history.errors import JobGone, NotAllowed, ProviderUnavailable
-from generation_history.work import job_queue
-from generation_history.work import worker as worker_module
+from generation_history.providers.factory import Providers
+from generation_history.work import backoff, retry_policy
 from tests.support.fakes import fail_with
 from tests.support.scripted_server import answer
 
@@ -69,8 +69,8 @@ def test_a_job_the_provider_does_not_know_is_not_found_after_several_times(scene
     scene_id = scenes.accepted()
     provider.jobs.clear()
 
-    scenes.step(worker_module.MOST_REFUSALS - 1)
-    assert scenes.job(scene_id) == ("poll", worker_module.MOST_REFUSALS - 1, "not_found: no such job")
+    scenes.step(retry_policy.MAX_REFUSALS - 1)
+    assert scenes.job(scene_id) == ("poll", retry_policy.MAX_REFUSALS - 1, "not_found: no such job")
     scenes.step()
 
     assert scenes.ended(scene_id) == ("failed", "not_found")
@@ -79,7 +79,7 @@ def test_a_job_the_provider_does_not_know_is_not_found_after_several_times(scene
 def test_a_job_that_is_known_again_is_not_lost(scenes, provider):
     scene_id = scenes.accepted()
     provider.before_poll = fail_with(JobGone("restarting"))
-    scenes.step(worker_module.MOST_REFUSALS - 1)
+    scenes.step(retry_policy.MAX_REFUSALS - 1)
 
     provider.before_poll = lambda _: None
     scenes.step()
@@ -94,7 +94,7 @@ def test_an_outage_does_not_fail_a_scene_even_if_it_ends_in_not_found(scenes, pr
     assert scenes.job(scene_id) == ("poll", 30, "down")
 
     provider.before_poll = fail_with(JobGone("restarting"))
-    scenes.step(worker_module.MOST_REFUSALS - 1)
+    scenes.step(retry_policy.MAX_REFUSALS - 1)
 
     assert scenes.read(scene_id)["status"] == "processing"
 
@@ -150,10 +150,10 @@ def test_a_server_that_is_not_configured_any_more_is_waited_for(scenes, provider
     """A slip in SORA_BASE_URL must not fail everything that is on its way."""
     scene_id = scenes.accepted()
     other = type(provider)("http://other.test/v1")
-    scenes.step(20, clients=[other])
+    scenes.step(20, providers=Providers([other]))
     assert f"SORA_BASE_URL does not name {provider.base_url}" in caplog.text
 
-    scenes.step(clients=[other, provider])
+    scenes.step(providers=Providers([other, provider]))
 
     assert scenes.ended(scene_id) == ("completed", None)
 
@@ -162,7 +162,7 @@ def test_a_server_that_is_not_configured_at_the_deadline_is_gone(scenes, provide
     scene_id = scenes.accepted()
     scenes.pass_deadline()
 
-    scenes.step(clients=[type(provider)("http://other.test/v1")])
+    scenes.step(providers=Providers([type(provider)("http://other.test/v1")]))
 
     assert scenes.ended(scene_id) == ("failed", "provider_gone")
 
@@ -173,7 +173,7 @@ def test_a_job_is_asked_about_where_it_was_submitted(scenes, provider):
     other = type(provider)("http://other.test/v1", jobs={"video_0": provider.jobs["video_0"]})
     other.change("video_0", status="failed")
 
-    scenes.step(clients=[other, provider])
+    scenes.step(providers=Providers([other, provider]))
 
     assert scenes.ended(scene_id) == ("completed", None)
 
@@ -187,5 +187,5 @@ def test_a_wait_grows_with_each_failure_up_to_the_longest(scenes, provider, db):
         waits += db.rows("select extract(epoch from run_at - now())::float from jobs")[0]
 
     for number, waited in enumerate(waits, start=1):
-        least = min(2**number, job_queue.LONGEST_BACKOFF_SECONDS)
+        least = min(2**number, backoff.MAX_BACKOFF_SECONDS)
         assert least - 5 < waited < least * 1.25

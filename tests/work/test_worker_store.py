@@ -10,7 +10,7 @@ from generation_history.errors import SceneFailure
 from generation_history.media.video_storage_manager import VideoStorageManager
 from generation_history.storage.keys import scene_key
 from generation_history.storage.object_store import ObjectStore
-from generation_history.work import worker as worker_module
+from generation_history.work import retry_policy
 from tests.support.bucket import page
 from tests.support.fakes import MP4
 from tests.support.scripted_server import ScriptedServer, answer, hang_up
@@ -85,7 +85,7 @@ def test_a_page_instead_of_a_video_is_believed_after_several_times(scenes, scrip
     scene_id = scenes.accepted()
     scripted.script(answer(200, b"<html>Please wait</html>", kind="text/html"))
 
-    scenes.step(worker_module.MOST_REFUSALS - 1)
+    scenes.step(retry_policy.MAX_REFUSALS - 1)
     assert scenes.job(scene_id)[0] == "store"
     scenes.step()
 
@@ -114,7 +114,7 @@ def test_a_video_that_never_is_there_is_not_found(scenes, scripted):
     scene_id = scenes.accepted()
     scripted.script(answer(404))
 
-    scenes.step(worker_module.MOST_REFUSALS)
+    scenes.step(retry_policy.MAX_REFUSALS)
 
     assert scenes.ended(scene_id) == ("failed", "not_found")
 
@@ -122,7 +122,7 @@ def test_a_video_that_never_is_there_is_not_found(scenes, scripted):
 @pytest.fixture
 def quick_to_believe(monkeypatch):
     """What a provider says is believed the third time in a row."""
-    monkeypatch.setattr(worker_module, "MOST_REFUSALS", 3)
+    monkeypatch.setattr(retry_policy, "MAX_REFUSALS", 3)
 
 
 NOT_NOW = [answer(404), answer(410), answer(500), answer(429), hang_up, answer(200, b"<html>", kind="text/html")]
@@ -134,8 +134,8 @@ def test_a_download_that_fails_after_the_expiry_is_tried_again_as_any_other(scen
     """The provider may count in another unit, or by another clock: it still has the video, and it is paid for."""
     scene_id = scenes.accepted(expires_at=datetime.now(UTC) - timedelta(days=1))
     scripted.script(given)
-    scenes.step(worker_module.MOST_REFUSALS - 1)
-    assert scenes.job(scene_id)[:2] == ("store", worker_module.MOST_REFUSALS - 1)
+    scenes.step(retry_policy.MAX_REFUSALS - 1)
+    assert scenes.job(scene_id)[:2] == ("store", retry_policy.MAX_REFUSALS - 1)
 
     scripted.script(answer(200, film, kind="video/mp4"))
     scenes.step()
@@ -149,7 +149,7 @@ def test_what_the_provider_does_not_know_after_its_expiry_has_expired(scenes, sc
     scene_id = scenes.accepted(expires_at=datetime.now(UTC) - timedelta(seconds=1))
     scripted.script(answer(status))
 
-    scenes.step(worker_module.MOST_REFUSALS)
+    scenes.step(retry_policy.MAX_REFUSALS)
 
     assert scenes.ended(scene_id) == ("failed", "expired")
 
@@ -169,7 +169,7 @@ def test_what_the_provider_says_it_has_no_more_has_expired(scenes, scripted, sta
     scene_id = scenes.accepted()
     scripted.script(answer(status, {"error": {"message": said}}))
 
-    scenes.step(worker_module.MOST_REFUSALS - 1)
+    scenes.step(retry_policy.MAX_REFUSALS - 1)
     assert scenes.job(scene_id)[0] == "store"
     scenes.step()
 

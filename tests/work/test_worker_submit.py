@@ -6,7 +6,7 @@ import pytest
 
 from generation_history.errors import NotAllowed, NotSent, Rejected, Unavailable
 from generation_history.providers import VideoRequest
-from generation_history.work import worker
+from generation_history.work import submit_step
 from tests.support.fakes import as_asked, fail_with
 
 
@@ -178,7 +178,7 @@ def test_an_answer_that_comes_after_the_scene_was_given_up_is_waited_for_all_the
 
 def test_a_worker_that_stood_still_after_its_intent_does_not_post(scenes, provider, monkeypatch):
     """Somebody may be looking for its job by now, and give the scene up."""
-    monkeypatch.setattr(worker, "INTENT_SECONDS", -1)
+    monkeypatch.setattr(submit_step, "MAX_DATABASE_SECONDS", -1)
     scene_id = scenes.add()
 
     scenes.step()
@@ -187,17 +187,17 @@ def test_a_worker_that_stood_still_after_its_intent_does_not_post(scenes, provid
     assert scenes.job(scene_id) == ("submit", 1, "the worker stood still before its POST")
 
 
-def test_an_intent_of_which_nobody_knows_whether_it_stands_is_not_posted(scenes, provider, queue, monkeypatch):
+def test_an_intent_of_which_nobody_knows_whether_it_stands_is_not_posted(scenes, provider, submissions, monkeypatch):
     """Its commit went unheard: where it does not stand, somebody else may post."""
     scene_id = scenes.add()
-    intend = queue.intend
+    intend = submissions.record_submit_intent
 
     def unheard(*args: object, **kinds: object) -> None:
         intend(*args, **kinds)
         raise Unavailable("the connection broke off")
 
     with monkeypatch.context() as once:
-        once.setattr(queue, "intend", unheard)
+        once.setattr(submissions, "record_submit_intent", unheard)
         scenes.step()
     assert provider.posts == []
 
@@ -219,14 +219,14 @@ def test_an_id_of_any_length_is_kept(scenes, provider):
     assert scenes.read(scene_id)["sora_video_id"] == long_id
 
 
-def test_the_id_of_a_paid_job_is_kept_before_anything_else_can_fail(scenes, queue, make_worker, monkeypatch):
+def test_the_id_of_a_paid_job_is_kept_before_anything_else_can_fail(scenes, monitoring, make_worker, monkeypatch):
     """Where the provider's list hides prompts, a job without its id in the row could not be found again."""
     scene_id = scenes.add()
 
     def fail(*_args: object, **_kinds: object) -> bool:
         raise Unavailable("the database is gone")
 
-    monkeypatch.setattr(queue, "note_provider", fail)
+    monkeypatch.setattr(monitoring, "record_provider_state", fail)
     make_worker().run(seconds=600)
 
     assert scenes.read(scene_id)["sora_video_id"]

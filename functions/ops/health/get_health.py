@@ -13,25 +13,25 @@ from generation_history.db import database
 from generation_history.errors import NotAuthenticated
 from generation_history.models import Health
 from generation_history.needs import needs
-from generation_history.work.job_queue import WorkQueue
+from generation_history.work.monitoring import Monitoring
 
 NEEDS = needs("queue", "monitor")
 router = Router()
 
 #: The poller runs every minute; five missed is an outage.
-LONGEST_WITHOUT_POLL_SECONDS = 300.0
+MAX_WITHOUT_POLL_SECONDS = 300.0
 #: Due work is claimed by the next poller; a quarter of an hour late, there are too few of them.
-LONGEST_DUE_SECONDS = 900.0
+MAX_DUE_SECONDS = 900.0
 #: The purge runs every hour. A new installation has never run it.
-LONGEST_WITHOUT_PURGE_SECONDS = 4 * 3600.0
+MAX_WITHOUT_PURGE_SECONDS = 4 * 3600.0
 #: A provider that restarts is back sooner.
-LONGEST_UNREACHABLE_SECONDS = 900.0
+MAX_UNREACHABLE_SECONDS = 900.0
 
 
 @cache
-def _queue() -> WorkQueue:
+def _monitoring() -> Monitoring:
     db = database.connect(settings.worker_database_url(), setting="WORKER_DATABASE_URL")
-    return WorkQueue(db, lease_seconds=settings.worker().lease_seconds)
+    return Monitoring(db)
 
 
 def _admit(headers: Mapping[str, str], _method: str) -> None:
@@ -49,14 +49,14 @@ main = handler(router, admit=_admit)
 )
 def get_health() -> Response[str]:
     """200 with figures while the work gets done, 503 with the same and the problems while it does not."""
-    health = _queue().health()
+    health = _monitoring().health()
     problems: list[str] = []
     polled = health["seconds_since_poll"]
-    if polled is None or polled > LONGEST_WITHOUT_POLL_SECONDS:
+    if polled is None or polled > MAX_WITHOUT_POLL_SECONDS:
         problems.append("the poller has not run for five minutes")
-    if health["oldest_due_seconds"] > LONGEST_DUE_SECONDS:
+    if health["oldest_due_seconds"] > MAX_DUE_SECONDS:
         problems.append("work is due for more than a quarter of an hour")
-    if (health["seconds_since_purge"] or 0) > LONGEST_WITHOUT_PURGE_SECONDS:
+    if (health["seconds_since_purge"] or 0) > MAX_WITHOUT_PURGE_SECONDS:
         problems.append("the purge has not run for four hours")
     if health["stuck"]:
         problems.append(f"{health['stuck']} scenes fail again and again, last: {health['stuck_reason']}")
@@ -64,6 +64,6 @@ def get_health() -> Response[str]:
         f"the provider {provider['base_url']} is {provider['state']}: {provider['reason']}"
         for provider in health["providers"]
         if provider["state"] in {"refused", "gone"}
-        or (provider["state"] == "unreachable" and provider["seconds"] > LONGEST_UNREACHABLE_SECONDS)
+        or (provider["state"] == "unreachable" and provider["seconds"] > MAX_UNREACHABLE_SECONDS)
     ]
     return ok(503 if problems else 200, healthy=not problems, problems=problems, **health)

@@ -11,9 +11,8 @@ from generation_history.db import database
 from generation_history.errors import TooLarge
 from generation_history.needs import needs
 from generation_history.work import webhooks
-from generation_history.work.job_queue import WorkQueue
 from generation_history.work.wakeup import wake_poller
-from generation_history.work.webhooks import DeliveryBody
+from generation_history.work.webhooks import Deliveries, DeliveryBody
 
 NEEDS = needs("queue", "deliveries", "wakeup")
 router = Router()
@@ -21,9 +20,9 @@ main = handler(router, admit=lambda _headers, _method: None)
 
 
 @cache
-def _queue() -> WorkQueue:
+def _deliveries() -> Deliveries:
     db = database.connect(settings.worker_database_url(), setting="WORKER_DATABASE_URL")
-    return WorkQueue(db, lease_seconds=settings.worker().lease_seconds)
+    return Deliveries(db)
 
 
 @router.post(
@@ -40,7 +39,7 @@ def receive_delivery() -> Response[str]:
     event = router.current_event
     raw = (event.decoded_body or "").encode()
     delivery = webhooks.verify(raw, dict(event.headers), settings.webhook_secrets())
-    new = delivery is not None and _queue().deliver(delivery)
+    new = delivery is not None and _deliveries().record(delivery)
     if new:
         wake_poller()
     return ok(new=new)

@@ -12,7 +12,8 @@ from generation_history.archives.archives import Contents
 from generation_history.db.database import Database
 from generation_history.errors import LeaseLost
 from generation_history.models import ArchiveFailureCode
-from generation_history.work.job_queue import backoff, recordable
+from generation_history.work.backoff import backoff
+from generation_history.work.job_queue import recordable
 
 #: An archive, or why there is none, is kept this long.
 KEPT_DAYS: Final = 7
@@ -101,7 +102,12 @@ class ArchiveQueue:
         if not self._db.run(None, (statement, parameters)):
             raise LeaseLost(f"the lease on archive {build.id} was lost")
 
-    # ------------------------------------------------------------ removing
+
+class ExpiredArchives:
+    """What the purge removes of the archives of all owners, as the login history_worker sees them."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
 
     def removable(self, limit: int, *, but: Iterable[UUID] = ()) -> list[tuple[UUID, str]]:
         """Id and key of archives that are nobody's any more: their time is over, or another was asked for instead."""

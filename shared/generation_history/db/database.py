@@ -23,13 +23,13 @@ from generation_history.db import sqlstates
 from generation_history.db.one_write import Connection, Row
 from generation_history.errors import (
     Conflict,
-    Held,
     HistoryError,
     InvalidValue,
     LeaseLost,
     NotConfigured,
     NotFound,
     Repeated,
+    Throttled,
     Unavailable,
 )
 from generation_history.json_codec import from_json
@@ -60,7 +60,7 @@ _RAISED: dict[str, type[HistoryError]] = {
     "GH001": LeaseLost,
     "GH002": Conflict,
     "GH003": NotFound,
-    "GH004": Held,
+    "GH004": Throttled,
     "GH005": Repeated,
 }
 

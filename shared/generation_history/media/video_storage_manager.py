@@ -1,10 +1,10 @@
-"""VideoStorageManager: brings a finished video home: download, inspect, thumbnail, upload."""
+"""VideoStorageManager: stores a finished video: download, inspect, thumbnail, upload."""
 
 import logging
 import tempfile
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import get_args
@@ -26,7 +26,8 @@ from generation_history.files.temp_space import TEMP_SPACE
 from generation_history.ids import as_uuid
 from generation_history.media import ffmpeg
 from generation_history.models import VariantType, VideoMetadata
-from generation_history.providers.sora import DOWNLOAD_SECONDS, MAX_VIDEO_BYTES, SoraProvider
+from generation_history.providers import VideoProvider, factory
+from generation_history.providers.sora import DOWNLOAD_SECONDS, MAX_VIDEO_BYTES
 from generation_history.storage.keys import scene_key, thumbnail_key
 from generation_history.storage.object_store import ObjectStore
 
@@ -52,6 +53,31 @@ class VideoStorageManager:
         # One at a time: it is the processor that each waits for, and memory would add up.
         self._inspecting = threading.Lock()
 
+    def store(
+        self,
+        provider: VideoProvider,
+        provider_job_id: str,
+        generation_id: str,
+        variant_type: str,
+        scene_number: int,
+        *,
+        attempt: int = 1,
+        seconds: float | None = None,
+        reuse_stored: bool = False,
+    ) -> tuple[str, str | None, VideoMetadata]:
+        """The plain URLs of the stored video and thumbnail, and what the video is; nothing is left in temp.
+
+        The video comes first: if only its thumbnail cannot be made, or is refused by the store, that URL is None and
+        metadata["thumbnail_error"] says why. A store that may have taken it all the same is a failure as for the video:
+        no row would name the object.
+        The same call again writes the same bytes to the same keys. The download takes at most so many seconds. A video
+        that the provider does not have any more may be stored already: who stored it died before that was recorded.
+        With reuse_stored, which says that this attempt had no other job, that is looked for after any failure.
+        """
+        key = _checked_key(generation_id, variant_type, scene_number, attempt)
+        content_url = provider.content_url(provider_job_id)
+        return self._fetch_and_store(provider, content_url, key, seconds, reuse_stored=reuse_stored)
+
     def process_and_store_video(
         self,
         sora_content_url: str,
@@ -61,25 +87,24 @@ class VideoStorageManager:
         scene_number: int,
         *,
         attempt: int = 1,
-        seconds: float | None = None,
-        may_be_home: bool = False,
     ) -> tuple[str, str | None, VideoMetadata]:
-        """The plain URLs of the stored video and thumbnail, and what the video is; nothing is left in temp.
+        """As store() does, for who has a content URL and a key.
 
-        The video comes first: if only its thumbnail cannot be made, or is refused by the store, that URL is None and
-        metadata["thumbnail_error"] says why. A store that may have taken it all the same is a failure as for the video:
-        no row would name the object.
-        The same call again writes the same bytes to the same keys. The download takes at most so many seconds. A video
-        that the provider does not have any more may be home already: who brought it died before that was recorded.
-        With may_be_home, which says that this attempt had no other job, that is looked for after any failure.
+        The key goes to the servers that SORA_BASE_URL names and to no other: InvalidValue for any other URL.
         """
         key = _checked_key(generation_id, variant_type, scene_number, attempt)
+        provider = factory.sora_server_of(sora_content_url, openai_api_key)
+        return self._fetch_and_store(provider, sora_content_url, key, None, reuse_stored=False)
+
+    def _fetch_and_store(
+        self, provider: VideoProvider, content_url: str, key: str, seconds: float | None, *, reuse_stored: bool
+    ) -> tuple[str, str | None, VideoMetadata]:
         video = _temp_folder() / f"{uuid4()}.mp4"
         thumbnail = video.with_suffix(".jpg")
         # Whatever the steps do not say by themselves: files and memory that only this machine has too little of.
         try:
             with machine_faults("bring a video home"):
-                self._download_or_find(sora_content_url, openai_api_key, key, video, seconds, may_be_home=may_be_home)
+                self._download_or_find(provider, content_url, key, video, seconds, reuse_stored=reuse_stored)
                 return self._inspect_and_store(key, video, thumbnail)
         finally:
             video.unlink(missing_ok=True)
@@ -87,22 +112,29 @@ class VideoStorageManager:
             TEMP_SPACE.release(video)
 
     def _download_or_find(
-        self, url: str, api_key: str, key: str, video: Path, seconds: float | None, *, may_be_home: bool
+        self,
+        provider: VideoProvider,
+        content_url: str,
+        key: str,
+        video: Path,
+        seconds: float | None,
+        *,
+        reuse_stored: bool,
     ) -> None:
         try:
-            self._download(url, api_key, video, seconds)
+            self._download(provider, content_url, video, seconds)
         except (ProviderError, SceneFailure) as error:
-            if not (may_be_home or isinstance(error, JobGone)) or not self._find(key, video):
+            if not (reuse_stored or isinstance(error, JobGone)) or not self._find(key, video):
                 raise
 
     def _find(self, key: str, video: Path) -> bool:
         """Whether the store has the video; it is at that path then."""
-        size = self.store.size(key)
+        size = self.object_store.size(key)
         if size is None:
             return False
         TEMP_SPACE.reserve(video, size, most=MAX_VIDEO_BYTES, until=time.monotonic())
         try:
-            return self.store.get(key, video)
+            return self.object_store.get(key, video)
         except FileNotFoundError:
             # Purged since.
             return False
@@ -117,7 +149,7 @@ class VideoStorageManager:
         metadata = VideoMetadata(
             duration=round(inspection.seconds), resolution=inspection.resolution, file_size=video.stat().st_size
         )
-        video_url = self.store.put(key, video, content_type="video/mp4")
+        video_url = self.object_store.put(key, video, content_type="video/mp4")
         thumbnail_url, thumbnail_error = None, inspection.thumbnail_error
         if thumbnail_error is None:
             thumbnail_url, thumbnail_error = self._try_thumbnail(thumbnail_key(key), thumbnail)
@@ -131,14 +163,14 @@ class VideoStorageManager:
         Whoever inspects it later finds it under its key, as after a death between the objects and the row.
         """
         try:
-            if self.store.size(key) is None:
-                self.store.put(key, video, content_type="video/mp4")
+            if self.object_store.size(key) is None:
+                self.object_store.put(key, video, content_type="video/mp4")
         except HistoryError as error:
             logger.warning("a video that cannot be inspected (%s) could not be stored either: %s", fault, error)
 
     def _try_thumbnail(self, key: str, thumbnail: Path) -> tuple[str | None, str | None]:
         try:
-            return self.store.put(key, thumbnail, content_type="image/jpeg"), None
+            return self.object_store.put(key, thumbnail, content_type="image/jpeg"), None
         except StoreRefused as refusal:
             return None, f"the thumbnail could not be stored: {refusal}"
 
@@ -148,12 +180,13 @@ class VideoStorageManager:
         The key goes to the servers that SORA_BASE_URL names and to no other: InvalidValue for any other URL.
         """
         target = _temp_folder() / f"{uuid4()}.mp4"
-        self._download(video_content_url, openai_api_key, target, seconds)
+        provider = factory.sora_server_of(video_content_url, openai_api_key)
+        self._download(provider, video_content_url, target, seconds)
         return str(target)
 
-    def _download(self, url: str, key: str, target: Path, seconds: float | None) -> None:
+    def _download(self, provider: VideoProvider, content_url: str, target: Path, seconds: float | None) -> None:
         with self._turn(DOWNLOAD_SECONDS if seconds is None else seconds) as left:
-            _provider_of(url, key).fetch(url, target, seconds=left)
+            provider.fetch(content_url, target, seconds=left)
 
     @contextmanager
     def _turn(self, seconds: float) -> Generator[float, None, None]:
@@ -189,14 +222,14 @@ class VideoStorageManager:
     def upload_video_to_spaces(self, video_path: str, generation_id: str, variant_type: str, scene_number: int) -> str:
         """The plain URL of the stored video."""
         key = _checked_key(generation_id, variant_type, scene_number, 1)
-        return self.store.put(key, _readable(video_path), content_type="video/mp4")
+        return self.object_store.put(key, _readable(video_path), content_type="video/mp4")
 
     def upload_thumbnail_to_spaces(
         self, thumbnail_path: str, generation_id: str, variant_type: str, scene_number: int
     ) -> str:
         """The plain URL of the stored thumbnail."""
         key = thumbnail_key(_checked_key(generation_id, variant_type, scene_number, 1))
-        return self.store.put(key, _file(thumbnail_path), content_type="image/jpeg")
+        return self.object_store.put(key, _file(thumbnail_path), content_type="image/jpeg")
 
     def cleanup_temp_directory(self, max_age_hours: float = 24) -> int:
         """The number of files removed from the temporary folder because they were older than that."""
@@ -211,22 +244,11 @@ class VideoStorageManager:
         return removed
 
     @property
-    def store(self) -> ObjectStore:
+    def object_store(self) -> ObjectStore:
         """The bucket that videos are kept in."""
         if self._store is None:
             self._store = ObjectStore(settings.spaces())
         return self._store
-
-
-def providers(key: str) -> Sequence[SoraProvider]:
-    """A client for each configured server, the one for new jobs first."""
-    configured = settings.provider()
-    return [SoraProvider(url, key, download_hosts=configured.download_hosts) for url in configured.base_urls]
-
-
-def _provider_of(content_url: str, key: str) -> SoraProvider:
-    candidates = providers(key)
-    return next((known for known in candidates if known.has(content_url)), candidates[0])
 
 
 def _checked_key(generation_id: str, variant_type: str, scene_number: int, attempt: int) -> str:

@@ -17,7 +17,7 @@ from generation_history.work.worker import Worker
 logger = logging.getLogger(__name__)
 
 #: How often scenes are looked after while there is nothing left but an archive that takes its time.
-LOOK_SECONDS = 1.0
+RERUN_SECONDS = 1.0
 
 
 class Poller:
@@ -40,7 +40,7 @@ class Poller:
 
     def _work(self, building: Future[int], deadline: float) -> int:
         steps = self._scenes.run(seconds=deadline - time.monotonic())
-        while not wait([building], timeout=LOOK_SECONDS).done:
+        while not wait([building], timeout=RERUN_SECONDS).done:
             steps += self._scenes.run(seconds=deadline - time.monotonic())
         return steps
 

@@ -4,7 +4,6 @@ Nothing here decides whether to post: the worker does, and asks first whether it
 """
 
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -13,10 +12,12 @@ from uuid import UUID
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from generation_history.errors import Conflict, HistoryError, SceneFailure, Unavailable
+from generation_history.errors import Conflict, HistoryError, OutcomeUnknown, SceneFailure, Unavailable
 from generation_history.providers import VideoJob, VideoProvider, VideoRequest
 from generation_history.work.intents import Intent, Intents, fingerprint
-from generation_history.work.job_queue import Job, LateAnswer, WorkQueue
+from generation_history.work.job_queue import Job
+from generation_history.work.retry_policy import IntentNotStored, PostMadeNoJob
+from generation_history.work.submission import LateAnswer, Submissions
 
 logger = logging.getLogger(__name__)
 
@@ -24,17 +25,16 @@ logger = logging.getLogger(__name__)
 ACCEPTED: Final = "queued"
 #: How often the bucket is told of an accepted job while the database is away.
 BUCKET_TRIES = 3
-#: An intent that took longer to put is not posted: somebody may look for its job already, and give it up.
-INTENT_SECONDS = 30
-STOOD_STILL: Final = "the worker stood still before its POST"
+#: How long the database is asked whether an intent still stands.
+STANDS_SECONDS = 30
 
 
 class Posts:
     """The POSTs of a worker's attempts, as the database and the bucket know them."""
 
-    def __init__(self, queue: WorkQueue, intents: Intents, *, seconds_left: Callable[[], float]) -> None:
+    def __init__(self, submissions: Submissions, intents: Intents, *, seconds_left: Callable[[], float]) -> None:
         """Try as long as there are seconds left to keep what is paid for."""
-        self._queue = queue
+        self._submissions = submissions
         self._intents = intents
         self._seconds_left = seconds_left
 
@@ -43,43 +43,36 @@ class Posts:
     ) -> Intent | None:
         """The intent that is in the bucket now, just now; None where nothing may be posted.
 
+        IntentNotStored where it could not be put there; it may be there all the same then.
         The bucket is asked after the intent is committed: whoever else could post it writes to the bucket before. And
         the database is asked again once it is written: where that has failed over since, another may have seen neither.
         """
-        began = time.monotonic()
         intent = _intent_of(job, provider, request, intended_at)
         try:
             if self.was_made_before(job):
                 return None
             self._intents.write(intent)
         except SceneFailure as failure:
-            # It may be there all the same, and means nothing then.
-            logger.error("scene %s: no intent can be put into the bucket: %s", job.scene_id, failure)  # noqa: TRY400
-            self._queue.hold(job, str(failure), unsent=intent.token)
-            return None
+            raise IntentNotStored(str(failure)) from failure
         if not self._still_stands(job):
             # It is not taken back: it may lie in the place of another's by now, which was posted.
             logger.warning("scene %s: not posted: the database does not know its intent any more", job.scene_id)
-            return None
-        if time.monotonic() - began > INTENT_SECONDS:
-            unsent = self.take_back(intent, STOOD_STILL)
-            self._queue.not_sent(job, STOOD_STILL, retry_after=None, unsent=unsent)
             return None
         return intent
 
     def _still_stands(self, job: Job) -> bool:
         retrying = Retrying(
             retry=retry_if_exception_type(Unavailable),
-            stop=stop_after_delay(INTENT_SECONDS),
+            stop=stop_after_delay(STANDS_SECONDS),
             wait=wait_random_exponential(multiplier=0.2, max=2),
             reraise=True,
         )
-        return retrying(self._queue.is_intended, job)
+        return retrying(self._submissions.is_intended, job)
 
     def was_made_before(self, job: Job) -> bool:
         """Whether the bucket knows a POST of this attempt that the database has forgotten; it is gone on with then.
 
-        A SceneFailure storage_failed where the bucket cannot be asked.
+        A SceneFailure storage_failed where the bucket cannot be asked; OutcomeUnknown where it does not know the job.
         """
         before = self._intents.read(job.generation_id, job.scene_id, job.attempt)
         if before is None or before.outcome == "no_job" or before.token in job.unsent_posts:
@@ -87,11 +80,11 @@ class Posts:
         logger.warning("scene %s: it was posted before, and the database does not know it", job.scene_id)
         self._recall(job, before)
         if before.job_id is None or not self.keep(job, VideoJob(before.job_id, ACCEPTED), before):
-            self._queue.postpone(job, "it was posted before, as its intent in the bucket says")
+            raise OutcomeUnknown("it was posted before, as its intent in the bucket says")
         return True
 
     def _recall(self, job: Job, before: Intent) -> None:
-        self._queue.intend(
+        self._submissions.record_submit_intent(
             job,
             provider=before.provider,
             base_url=before.base_url,
@@ -131,9 +124,9 @@ class Posts:
         )
         try:
             try:
-                retrying(self._queue.accept, job, video)
+                retrying(self._submissions.accept, job, video)
             except Conflict as refused:
-                became: LateAnswer = retrying(self._queue.accept_late, job, video)
+                became: LateAnswer = retrying(self._submissions.accept_late, job, video)
                 _tell_what_became(job, video, became, refused)
                 return became != "taken"
             return True
@@ -149,7 +142,10 @@ class Posts:
             tell_the_bucket()
 
     def is_told(self, job: Job) -> bool:
-        """Whether the bucket knows what came of the POST: who had its answer could not tell the database."""
+        """Whether the bucket knows the job of the POST: who had its answer could not tell the database.
+
+        PostMadeNoJob where the POST made no job, OutcomeUnknown where it was made at another time.
+        """
         try:
             intent = self._intents.read(job.generation_id, job.scene_id, job.attempt)
         except SceneFailure as failure:
@@ -165,11 +161,9 @@ class Posts:
             return True
         # Only of this very POST: of an earlier one it says nothing about the last.
         if intent.outcome == "no_job" and intent.token == job.post_token:
-            self._queue.not_sent(job, intent.reason or "the POST made no job", retry_after=None)
-            return True
+            raise PostMadeNoJob(intent.reason or "the POST made no job")
         if is_another and intent.outcome == "posted":
-            self._queue.postpone(job, "it was posted at another time, as its intent in the bucket says")
-            return True
+            raise OutcomeUnknown("it was posted at another time, as its intent in the bucket says")
         return False
 
     def was_posted_since(self, job: Job) -> bool:

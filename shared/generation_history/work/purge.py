@@ -8,23 +8,21 @@ import time
 from collections.abc import Callable, Iterable
 from uuid import UUID
 
-from generation_history.archives.archive_queue import ArchiveQueue
+from generation_history.archives.archive_queue import ExpiredArchives
 from generation_history.db.database import Database
 from generation_history.errors import SceneFailure
 from generation_history.storage.object_store import ObjectStore
+from generation_history.work.housekeeping import Housekeeping
 from generation_history.work.intents import Intents
+from generation_history.work.monitoring import Monitoring
 
 logger = logging.getLogger(__name__)
 
 BATCH = 100
 #: After its jobs are gone, a worker may still be downloading and uploading for a generation this long.
 FENCED_SECONDS = 900
-#: How long a delivery is remembered: its sender repeats it for up to three days.
-DELIVERY_DAYS = 7
-#: How long a POST is remembered: limits look a day back.
-POST_DAYS = 2
 #: After so many generations whose objects cannot be removed, the store is to blame.
-MOST_FAILURES = 3
+MAX_FAILURES = 3
 
 
 class Purge:
@@ -32,8 +30,9 @@ class Purge:
 
     def __init__(self, db: Database, store: ObjectStore, *, fenced_seconds: int = FENCED_SECONDS) -> None:
         self._db = db
-        # It builds nothing, so it holds no lease.
-        self._archives = ArchiveQueue(db, lease_seconds=0)
+        self._archives = ExpiredArchives(db)
+        self._housekeeping = Housekeeping(db)
+        self._monitoring = Monitoring(db)
         self._store = store
         self._intents = Intents(store)
         self._fenced_seconds = fenced_seconds
@@ -44,7 +43,8 @@ class Purge:
         A purge that dies in between goes on with the next one: a generation's rows go last.
         """
         deadline = time.monotonic() + seconds
-        self._forget()
+        self._housekeeping.forget_expired()
+        self._monitoring.heartbeat("purge")
         while time.monotonic() < deadline and self._fence():
             continue
         failed: dict[UUID, SceneFailure] = {}
@@ -67,7 +67,7 @@ class Purge:
     ) -> int:
         """How many of what find tells are gone now, first all objects under the prefix, then the row."""
         removed = 0
-        while len(failed) < MOST_FAILURES and time.monotonic() < deadline and (due := find(failed)):
+        while len(failed) < MAX_FAILURES and time.monotonic() < deadline and (due := find(failed)):
             for one, prefix in due:
                 try:
                     removed += self._empty(prefix, deadline) and remove_row(one)
@@ -75,7 +75,7 @@ class Purge:
                     # The others need not wait for this one.
                     failed[one] = failure
                     logger.error("%s cannot be purged: %s", prefix, failure)  # noqa: TRY400
-                if len(failed) == MOST_FAILURES:
+                if len(failed) == MAX_FAILURES:
                     break
         return removed
 
@@ -106,10 +106,3 @@ class Purge:
 
     def _due_archives(self, but: Iterable[UUID]) -> list[tuple[UUID, str]]:
         return self._archives.removable(BATCH, but=but)
-
-    def _forget(self) -> None:
-        """What was kept to tell a repeat, or to count, is of no use any more; the purge is seen to run."""
-        deliveries = "delete from deliveries where received_at < now() - make_interval(days => %(days)s)"
-        posts = "delete from posts where at < now() - make_interval(days => %(days)s)"
-        pulse = "insert into pulses (name) values ('purge') on conflict (name) do update set at = now()"
-        self._db.run(None, (deliveries, {"days": DELIVERY_DAYS}), (posts, {"days": POST_DAYS}), (pulse, {}))

@@ -4,13 +4,14 @@ import json
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any, NotRequired, cast
 
 from pydantic import ConfigDict, Field, with_config
 from standardwebhooks import Webhook
 from typing_extensions import TypedDict
 
+from generation_history.db.database import Database
 from generation_history.errors import InvalidValue, NotAuthenticated, TooLarge
 from generation_history.shared_secrets import webhook_keys
 
@@ -47,6 +48,29 @@ class Delivery:
     webhook_id: str
     type: str
     sora_video_id: str
+
+
+class Deliveries:
+    """The deliveries of all providers, as the login history_worker sees them."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def record(self, delivery: Delivery) -> bool:
+        """Whether the delivery is new; then its job, if it is known and waits to be polled, is due now."""
+        remember = """
+            with new as (
+                insert into deliveries (webhook_id, type, sora_video_id)
+                values (%(webhook_id)s, %(type)s, %(sora_video_id)s)
+                on conflict (webhook_id) do nothing returning sora_video_id
+            ), due as (
+                update jobs set run_at = now()
+                where step = 'poll' and lease_token is null and run_at > now() and scene_id in (
+                    select a.scene_id from attempts a join new on new.sora_video_id = a.sora_video_id)
+            )
+            select 1 from new
+        """
+        return bool(self._db.run(None, (remember, asdict(delivery))))
 
 
 def verify(raw: bytes, headers: Mapping[str, str], secrets: Sequence[str]) -> Delivery | None:

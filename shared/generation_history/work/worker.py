@@ -1,95 +1,68 @@
-"""Worker: one job's step (submit, find, poll, store) and the loop that runs several at once until a deadline."""
+"""Worker: the loop that runs several jobs' steps at once until a deadline, and carries out what becomes of them."""
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
-from dataclasses import replace
-from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Final
-from uuid import UUID
 
 from generation_history import logs, settings
 from generation_history.db import database
-from generation_history.errors import (
-    Conflict,
-    Held,
-    HistoryError,
-    JobGone,
-    LeaseLost,
-    MachineFault,
-    NotAllowed,
-    NotConfigured,
-    NotSent,
-    OutcomeUnknown,
-    ProviderError,
-    ProviderUnavailable,
-    Rejected,
-    SceneFailure,
-    Unavailable,
-)
-from generation_history.media.video_storage_manager import VideoStorageManager, providers
-from generation_history.models import FailureCode, ProviderState, Step
-from generation_history.providers import UnnamedAnswer, VideoJob, VideoProvider, VideoRequest
-from generation_history.providers.words import says_expired
+from generation_history.errors import HistoryError, Unavailable
+from generation_history.media.video_storage_manager import VideoStorageManager
+from generation_history.models import Step
+from generation_history.providers import factory
+from generation_history.providers.factory import Providers
 from generation_history.settings import Limits, ProviderSettings
-from generation_history.work.intents import Intent, Intents
-from generation_history.work.job_queue import NO_LIMITS, Job, WorkQueue
+from generation_history.work.find_step import FindStep
+from generation_history.work.housekeeping import Housekeeping
+from generation_history.work.intents import Intents
+from generation_history.work.job_queue import Job, JobQueue
+from generation_history.work.monitoring import Monitoring
+from generation_history.work.poll_step import PollStep
 from generation_history.work.posts import Posts
+from generation_history.work.provider_watch import ProviderWatch
+from generation_history.work.retry_policy import (
+    Discard,
+    FailPermanently,
+    Outcome,
+    PostAgain,
+    RetryLater,
+    Throttle,
+    before_step,
+    decide,
+    step_of,
+)
+from generation_history.work.store_step import StoreStep
+from generation_history.work.submission import NO_LIMITS, Submissions
+from generation_history.work.submit_step import SubmitStep
 
 logger = logging.getLogger(__name__)
 
-#: A provider's clock and ours may differ by this much when a job is looked for by its time.
-CLOCK_SKEW = timedelta(seconds=120)
-#: How often in a row a provider may say that there is no such job, or send what is no video, before it is believed:
-#: a quarter of an hour, longer than a gateway takes to restart. Everything else is tried until the deadline, because
-#: giving up would lose what is paid for.
-MOST_REFUSALS = 10
-#: What a scene is failed as whose step was in the way of its deadline.
-_LATE: Final[Mapping[Step, FailureCode]] = {
-    "submit": "submit_rejected",
-    "find": "submit_unknown",
-    "poll": "timed_out",
-    "store": "timed_out",
-}
-#: What a scene is failed as whose job ended so at its provider, and why where that does not say. A provider's
-#: cancelling is none of ours ("cancelled" means never submitted): like a failure, it leaves nothing to fetch.
-_NO_VIDEO: Final[Mapping[str, tuple[FailureCode, str]]] = {
-    "failed": ("provider_failed", "the provider gave no reason"),
-    "cancelled": ("provider_failed", "the provider cancelled it and gave no reason"),
-    "expired": ("expired", "the provider says that it has expired"),
-}
 #: How often a poller with hands free looks for work that became due meanwhile.
-LOOK_SECONDS = 1.0
-#: How long a job waits whose provider is gone: somebody has to notice first.
-GONE_SECONDS = 600.0
+CLAIM_INTERVAL_SECONDS = 1.0
 #: Nothing is posted when less time than this is left: an instance that ends in a POST leaves its outcome unknown.
 SUBMIT_STEP_SECONDS = 150.0
-#: What a store step may take beside its download: an inspection and two uploads.
-STORE_SECONDS = 120.0
 #: No new job is claimed when less time than this is left: it would be a download of seconds.
-SHORTEST_STEP_SECONDS = 150.0
-#: An intent that took longer to commit is not posted: somebody may look for its job already, and give it up.
-INTENT_SECONDS = 30
-#: A job past its deadline at which so many workers died in a row is given up without another try.
-MOST_DEATHS = 5
+MIN_STEP_SECONDS = 150.0
 #: What a run gives to the statistics before it works.
-FOLD_SECONDS = 5.0
+MERGE_SECONDS = 5.0
 
 
 class Worker:
-    """Does due work: every method of a step leaves its job finished, postponed, or to whoever holds the lease now."""
+    """Does due work: each step leaves its job finished, to be tried later, or to whoever holds the lease now."""
 
     def __init__(
         self,
-        queue: WorkQueue,
+        queue: JobQueue,
+        submissions: Submissions,
+        monitoring: Monitoring,
+        housekeeping: Housekeeping,
         videos: VideoStorageManager,
-        clients: Sequence[VideoProvider],
+        providers: Providers,
         *,
         defaults: ProviderSettings,
-        key: str,
         concurrency: int,
         lease_seconds: int,
         find_seconds: int,
@@ -97,18 +70,19 @@ class Worker:
         intents: Intents | None = None,
     ) -> None:
         self._queue = queue
+        self._submissions = submissions
+        self._monitoring = monitoring
+        self._watch = ProviderWatch(providers, queue, monitoring)
+        self._housekeeping = housekeeping
         self._videos = videos
-        self._clients = clients
         self._defaults = defaults
-        self._key = key
         self._concurrency = concurrency
         self._lease_seconds = lease_seconds
         self._find_seconds = find_seconds
         self._limits = limits
         self._intents = intents
-        self._held_until = 0.0
+        self._throttled_until = 0.0
         self._deadline = 0.0
-        self._states: dict[tuple[str, bool], ProviderState] = {}
         self._running: dict[Future[None], Job] = {}
         # Kept between runs: each of its threads keeps its connection to the database.
         self._pool = ThreadPoolExecutor(concurrency, "worker")
@@ -122,21 +96,19 @@ class Worker:
         process lives: a long download is not an abandoned one.
         """
         deadline = self._deadline = time.monotonic() + seconds
-        # Another poller may have seen more of them since our last run.
-        self._states.clear()
-        self._held_until = 0.0
-        self._queue.pulse("poller")
+        self._throttled_until = 0.0
+        self._monitoring.heartbeat("poller")
         self._videos.cleanup_temp_directory()
-        self._queue.forget_providers(but=[client.base_url for client in self._clients])
+        self._watch.begin_run()
         if not self._limits.submitting:
-            self._queue.hold_due("SORA_SUBMITTING is off")
-        if abandoned := self._queue.abandon_untouched():
-            logger.warning("%d generations failed as abandoned", abandoned)
-        self._fold_stats()
+            self._submissions.throttle_due("SORA_SUBMITTING is off")
+        if stale := self._housekeeping.fail_stale_generations():
+            logger.warning("%d generations failed as abandoned", stale)
+        self._merge_stats()
         extended_at = time.monotonic()
         done = 0
         while self._claim(deadline) or self._running:
-            finished, _ = wait(self._running, timeout=LOOK_SECONDS, return_when=FIRST_COMPLETED)
+            finished, _ = wait(self._running, timeout=CLAIM_INTERVAL_SECONDS, return_when=FIRST_COMPLETED)
             for future in finished:
                 del self._running[future]
             done += len(finished)
@@ -145,40 +117,49 @@ class Worker:
                 self._extend_leases()
         return done
 
-    def _fold_stats(self) -> None:
-        """What is not folded now is summed by every read, and folded by a later run: no work is lost over it."""
+    def _merge_stats(self) -> None:
+        """What is not merged now is summed by every read, and merged by a later run: no work is lost over it."""
         try:
-            self._queue.fold_stats(seconds=FOLD_SECONDS)
+            self._housekeeping.merge_stats_deltas(seconds=MERGE_SECONDS)
         except HistoryError:
-            logger.exception("the statistics could not be folded")
+            logger.exception("the statistics could not be merged")
 
     def _claim(self, deadline: float) -> bool:
         free = self._concurrency - len(self._running)
         left = deadline - time.monotonic()
-        if free <= 0 or left < SHORTEST_STEP_SECONDS:
+        if free <= 0 or left < MIN_STEP_SECONDS:
             return False
-        held = not self._limits.submitting or time.monotonic() < self._held_until
+        throttled = not self._limits.submitting or time.monotonic() < self._throttled_until
         try:
-            jobs = self._queue.claim(free, submit=not held and left > SUBMIT_STEP_SECONDS)
+            jobs = self._queue.claim(free, submit=not throttled and left > SUBMIT_STEP_SECONDS)
         except Unavailable:
             if not self._running:
                 raise
             # What is running is not left alone: its leases need us.
             logger.exception("no work can be claimed now")
             return False
-        self._running |= {self._pool.submit(copy_context().run, self._step, job): job for job in jobs}
+        self._running |= {self._pool.submit(copy_context().run, self._work_on, job): job for job in jobs}
         return bool(jobs)
 
     def _extend_leases(self) -> None:
         try:
-            self._queue.extend(list(self._running.values()))
+            self._queue.extend_leases(list(self._running.values()))
         except HistoryError:
             logger.exception("the leases of %d jobs could not be extended", len(self._running))
 
     @cached_property
-    def _posts(self) -> Posts:
-        # Late: without a POST nothing is asked of the bucket's settings.
-        return Posts(self._queue, self._intents or Intents(self._videos.store), seconds_left=self._seconds_left)
+    def _steps(self) -> Mapping[Step, Callable[[Job], Outcome | Job | None]]:
+        # Late: without a job nothing is asked of the bucket's settings.
+        intents = self._intents or Intents(self._videos.object_store)
+        posts = Posts(self._submissions, intents, seconds_left=self._seconds_left)
+        return {
+            "submit": SubmitStep(self._submissions, posts, self._watch, defaults=self._defaults, limits=self._limits),
+            "find": FindStep(
+                self._submissions, posts, self._watch, defaults=self._defaults, find_seconds=self._find_seconds
+            ),
+            "poll": PollStep(self._queue, self._submissions, self._watch),
+            "store": StoreStep(self._queue, self._videos, self._watch, seconds_left=self._seconds_left),
+        }
 
     def _seconds_left(self) -> float:
         return max(0.0, self._deadline - time.monotonic())
@@ -188,348 +169,83 @@ class Worker:
         self._pool.shutdown()
         self._queue.close()
 
-    def _step(self, job: Job) -> None:
+    # ------------------------------------------------------------ a job
+
+    def _work_on(self, job: Job) -> None:
+        """The job's step is done, and what is ready to be stored is stored at once, under the same lease."""
         with logs.about(generation_id=job.generation_id, scene_id=job.scene_id, attempt=job.attempt):
+            following: Job | None = job
+            while following is not None:
+                following = self._take_step(following)
+
+    def _take_step(self, job: Job) -> Job | None:
+        step = step_of(job)
+        try:
+            done = before_step(step, job) or self._steps[step](job)
+            if isinstance(done, Job):
+                return done
+            if done is not None:
+                self._carry_out(job, step, done)
+        except Exception as error:  # noqa: BLE001 - the policy's last row is of it
+            self._settle(job, step, error)
+        return None
+
+    def _settle(self, job: Job, step: Step, error: Exception) -> None:
+        """What the policy says of the error is carried out, and then of an error in that."""
+        for _ in range(3):
             try:
-                self._do(job)
-            except LeaseLost:
-                logger.warning("scene %s: another worker has taken over %s", job.scene_id, job.step)
-            except Exception as error:
-                logger.exception("scene %s: %s failed", job.scene_id, job.step)
-                self._after(job, error)
-
-    def _after(self, job: Job, error: Exception) -> None:
-        try:
-            self._later(job, _LATE[job.step], f"{type(error).__name__}: {error}")
-        except HistoryError:
-            logger.exception("scene %s: its lease will run out by itself", job.scene_id)
-
-    def _do(self, job: Job) -> None:
-        # A caller may have submitted it by itself meanwhile, and recorded that.
-        submitted = job.sora_video_id is not None and job.step in {"submit", "find"}
-        step: Step = "poll" if submitted else job.step
-        if job.overdue and job.deaths >= MOST_DEATHS:
-            said = f", the last error before: {job.last_error}" if job.last_error else ""
-            self._queue.give_up(job, _LATE[step], f"{job.deaths} workers in a row died at it{said}")
-            return
-        if step in {"poll", "store"} and not self._is_its_own(job):
-            return
-        try:
-            {"submit": self._submit, "find": self._find, "poll": self._poll, "store": self._store}[step](job)
-        except NotAllowed as error:
-            # A person must see to the key or the balance; the job waits for that.
-            if provider := self._provider(job):
-                self._note(provider, "refused", str(error))
-            self._later(job, _LATE[job.step], str(error))
-
-    def _is_its_own(self, job: Job) -> bool:
-        """Whether the provider job is this scene's alone: what a caller names is settled before it is asked about."""
-        provider = self._provider(job)
-        if provider is None or job.sora_video_id is None or job.bound_to == provider.base_url:
-            return True
-        try:
-            self._queue.bind(job, provider=provider.name, base_url=provider.base_url)
-        except LeaseLost:
-            raise
-        except Conflict as taken:
-            self._queue.give_up(job, "not_found", str(taken))
-            return False
-        return True
-
-    def _wait_for_a_person(self, job: Job, code: FailureCode, reason: str) -> None:
-        """The step waits for someone to see to the key, the balance or a setting."""
-        logger.error("scene %s: %s", job.scene_id, reason)
-        self._later(job, code, reason)
-
-    def _later(self, job: Job, code: FailureCode, reason: str, *, retry_after: float | None = None) -> None:
-        """The same step again later; after the scene's deadline it is failed instead."""
-        if job.overdue:
-            self._queue.give_up(job, code, reason)
-        else:
-            self._queue.postpone(job, reason, retry_after=retry_after)
-
-    def _refused(self, job: Job, code: FailureCode, reason: str, *, end: FailureCode | None = None) -> None:
-        """What the provider said is believed once it said so often enough in a row; the scene is failed as end then."""
-        # An outage before it counts for nothing: it ends, and often in such answers.
-        times = 1 + (job.failures if (job.last_error or "").startswith(f"{code}: ") else 0)
-        if job.overdue or times >= MOST_REFUSALS:
-            self._queue.give_up(job, end or code, reason)
-        else:
-            self._queue.postpone(job, f"{code}: {reason}", failures=times)
-
-    # ------------------------------------------------------------ submit
-
-    def _submit(self, job: Job) -> None:
-        """Post the job, once: from the moment the intent is committed, nobody posts this attempt again."""
-        if job.status in {"completed", "failed"}:
-            # A caller ended the scene while it waited here.
-            self._queue.drop(job)
-            return
-        if job.overdue:
-            why = job.last_error or "no worker came"
-            self._queue.give_up(job, "submit_rejected", f"not submitted before its deadline: {why}")
-            return
-        provider, request = self._clients[0], self._request(job)
-        intended_at = self._intend(job, provider, request)
-        if intended_at and (intent := self._posts.put_intent(job, provider, request, intended_at=intended_at)):
-            self._post(job, provider, request, intent)
-
-    def _intend(self, job: Job, provider: VideoProvider, request: VideoRequest) -> datetime | None:
-        """Since when the intent stands in the database, and just now: only then may the job be posted; else None."""
-        began = time.monotonic()
-        try:
-            intended_at = self._queue.intend(
-                job, provider=provider.name, base_url=provider.base_url, request=request, limits=self._limits
-            )
-        except Held as held:
-            # A limit holds back what is to be paid, not what was.
-            try:
-                made_before = self._posts.was_made_before(job)
-            except SceneFailure:
-                made_before = False
-            if not made_before:
-                self._hold(job, str(held))
-            return None
-        except Unavailable as error:
-            # The intent may stand all the same, and would keep the scene from ever being posted.
-            self._queue.not_sent(job, str(error), retry_after=None)
-            return None
-        if time.monotonic() - began > INTENT_SECONDS:
-            self._queue.not_sent(job, "the worker stood still before its POST", retry_after=None)
-            return None
-        return intended_at
-
-    def _post(self, job: Job, provider: VideoProvider, request: VideoRequest, intent: Intent) -> None:
-        try:
-            video = provider.submit(request)
-        except NotSent as error:
-            logger.warning("scene %s: not submitted: %s", job.scene_id, error)
-            unsent = self._posts.take_back(intent, str(error))
-            self._queue.not_sent(job, str(error), retry_after=error.retry_after, unsent=unsent)
-        except NotAllowed as error:
-            unsent = self._posts.take_back(intent, str(error))
-            self._queue.not_sent(job, str(error), retry_after=error.retry_after, unsent=unsent)
-            self._note(provider, "refused", str(error))
-        except Rejected as error:
-            self._rejected(job, provider, error, self._posts.take_back(intent, str(error)))
-        except OutcomeUnknown as error:
-            logger.warning("scene %s: %s", job.scene_id, error)
-            self._queue.postpone(job, str(error), answer=error.answer)
-        else:
-            # First of all: nothing may come between a paid job and its id in the row.
-            if not self._posts.keep(job, video, intent):
-                self._queue.postpone(job, f"the provider answered with the job {video.id}, which another attempt has")
-            self._note(provider, "ok")
-
-    def _hold(self, job: Job, reason: str) -> None:
-        """Wait for the limit; where it is everyone's, claim nothing to submit meanwhile: that would be held as well."""
-        logger.info("scene %s: held: %s", job.scene_id, reason)
-        self._queue.hold(job, reason)
-        if not reason.startswith("SPEND_LIMIT_PER_OWNER_DAY"):
-            self._held_until = time.monotonic() + LOOK_SECONDS
-            self._queue.hold_due(reason)
-
-    def _rejected(self, job: Job, provider: VideoProvider, error: Rejected, unsent: UUID | None) -> None:
-        """A refusal of this request, unless the provider refuses everything because it is gone."""
-        if error.failure_code == "submit_rejected" and self._is_gone(provider):
-            self._queue.hold(job, _gone(provider), seconds=GONE_SECONDS, unsent=unsent)
-            # The others would be answered alike: one POST in a run is enough to know.
-            self._held_until = self._deadline
-            self._queue.hold_due(_gone(provider))
-        else:
-            self._queue.give_up(job, error.failure_code, str(error))
-
-    def _is_gone(self, provider: VideoProvider) -> bool:
-        try:
-            gone = provider.is_gone()
-        except ProviderError:
-            return False
-        if gone:
-            self._note(provider, "gone", _gone(provider))
-        return gone
-
-    def _note(
-        self, provider: VideoProvider, state: ProviderState, reason: str | None = None, *, took_a_post: bool = True
-    ) -> None:
-        """Tell whoever watches, once, when a provider gets into another state."""
-        if self._states.get((provider.base_url, took_a_post)) == state:
-            return
-        self._states[provider.base_url, took_a_post] = state
-        if self._queue.note_provider(provider.base_url, state, reason, took_a_post=took_a_post):
-            logger.log(logging.INFO if state == "ok" else logging.ERROR, "the provider is %s: %s", state, reason)
-
-    def _request(self, job: Job) -> VideoRequest:
-        return VideoRequest(
-            prompt=job.prompt,
-            model=job.model or self._defaults.model,
-            size=job.size or self._defaults.size,
-            seconds=job.seconds or self._defaults.seconds,
-        )
-
-    def _find(self, job: Job) -> None:
-        """Adopt the provider's job of a POST whose outcome nobody knows, if exactly one can be it."""
-        provider = self._provider(job)
-        if provider is None or job.intended_at is None:
-            self._wait_for_a_person(job, "submit_unknown", _unnamed(job))
-            return
-        if self._posts.is_told(job):
-            return
-        request, window = self._request(job), timedelta(seconds=self._find_seconds) + CLOCK_SKEW
-        try:
-            found = provider.find(request, since=job.intended_at - CLOCK_SKEW, until=job.intended_at + window)
-        except JobGone:
-            # It keeps no list to look in.
-            found = list[VideoJob]()
-        except ProviderUnavailable as error:
-            self._later(job, "submit_unknown", str(error), retry_after=error.retry_after)
-            return
-        candidates = self._queue.unclaimed(provider.base_url, found)
-        reason = f"the POST had no answer, and {len(candidates)} of the provider's jobs could be of it"
-        since, until = job.intended_at - window - CLOCK_SKEW, job.intended_at + window + CLOCK_SKEW
-        rivals = self._queue.rivals(job, provider.base_url, request, since=since, until=until) if candidates else 0
-        if rivals:
-            reason += f", or of {rivals} other POSTs that asked for the same"
-        try:
-            forgotten = bool(candidates) and self._posts.was_posted_since(job)
-        except SceneFailure as failure:
-            self._queue.postpone(job, str(failure))
-            return
-        if forgotten:
-            reason += ", or of a later attempt that the database has forgotten"
-        if len(candidates) == 1 and not rivals and not forgotten:
-            self._queue.accept(job, candidates[0], adopted=True)
-        elif job.intended_seconds_ago < self._find_seconds:
-            self._queue.postpone(job, reason)
-        else:
-            self._queue.give_up(job, "submit_unknown", reason)
-
-    # ------------------------------------------------------------ poll and store
-
-    def _poll(self, job: Job) -> None:
-        provider, video_id = self._provider(job), job.sora_video_id
-        if provider is None or video_id is None:
-            self._wait_for_a_person(job, "provider_gone", _unnamed(job))
-            return
-        try:
-            video = self._ask(provider, video_id, job)
-        except JobGone as error:
-            self._not_known(job, provider, SceneFailure("not_found", str(error)))
-        except ProviderUnavailable as error:
-            self._note(provider, "unreachable", str(error))
-            self._later(job, "timed_out", str(error), retry_after=error.retry_after)
-        else:
-            self._note(provider, "ok", took_a_post=False)
-            if self._is_nobody_elses(job, provider, video):
-                self._observe(job, video)
-
-    def _ask(self, provider: VideoProvider, video_id: str, job: Job) -> VideoJob:
-        try:
-            return provider.poll(video_id)
-        except UnnamedAnswer as answer:
-            if not job.accepted:
-                raise
-            return answer.job
-
-    def _is_nobody_elses(self, job: Job, provider: VideoProvider, video: VideoJob) -> bool:
-        """Whether no other scene has the job by another of its ids: naming that must not bring another's video home."""
-        others = [] if job.accepted else [replace(video, id=other) for other in video.other_ids]
-        if not others or len(self._queue.unclaimed(provider.base_url, others)) == len(others):
-            return True
-        self._queue.give_up(job, "not_found", "another scene has this provider job already")
-        return False
-
-    def _not_known(self, job: Job, provider: VideoProvider, failure: SceneFailure) -> None:
-        """The provider does not know the job: believed once it said so often enough, unless it is gone itself."""
-        if not self._is_gone(provider):
-            self._not_fetched(job, failure)
-        elif job.overdue:
-            self._queue.give_up(job, "provider_gone", _gone(provider))
-        else:
-            self._queue.postpone(job, _gone(provider), failures=job.failures, retry_after=GONE_SECONDS)
-
-    def _observe(self, job: Job, video: VideoJob) -> None:
-        if video.status in _NO_VIDEO:
-            code, reason = _NO_VIDEO[video.status]
-            if video.error_code == "moderation_blocked":
-                code = "moderation_blocked"
-            self._queue.give_up(job, code, video.error_message or reason, answer=video.answer)
-        elif video.status == "completed":
-            self._queue.observed(job, video, step="store")
-            self._store(replace(job, step="store", failures=0, last_error=None))
-        elif job.overdue:
-            self._queue.give_up(job, "timed_out", f"still {video.status} at its deadline")
-        else:
-            self._queue.observed(job, video, step="poll")
-
-    def _store(self, job: Job) -> None:
-        provider, video_id = self._provider(job), job.sora_video_id
-        if provider is None or video_id is None:
-            self._wait_for_a_person(job, "provider_gone", _unnamed(job))
-            return
-        try:
-            video_url, thumbnail_url, metadata = self._videos.process_and_store_video(
-                provider.content_url(video_id),
-                self._key,
-                str(job.generation_id),
-                job.variant_type,
-                job.scene_number,
-                attempt=job.attempt,
-                seconds=max(1.0, self._deadline - time.monotonic() - STORE_SECONDS),
-                may_be_home=True,
-            )
-        except (MachineFault, NotConfigured) as fault:
-            # It says nothing of the video, so it never ends the job: the provider's own no does, or a good inspection.
-            logger.error("scene %s: %s", job.scene_id, fault)  # noqa: TRY400 - a person must act on it
-            self._queue.postpone(job, str(fault))
-        except JobGone as error:
-            self._not_known(job, provider, SceneFailure("not_found", str(error)))
-        except ProviderUnavailable as error:
-            self._not_fetched(job, SceneFailure("download_failed", str(error)))
-        except SceneFailure as failure:
-            if failure.failure_code == "storage_failed":
-                self._wait_for_a_person(job, "storage_failed", str(failure))
+                self._carry_out(job, step, decide(step, error, job))
+            except HistoryError as another:
+                error = another
             else:
-                self._not_fetched(job, failure)
-        else:
-            self._queue.complete(job, video_url=video_url, thumbnail_url=thumbnail_url, metadata=metadata)
+                return
+        logger.error("scene %s: its lease will run out by itself", job.scene_id, exc_info=error)
 
-    def _not_fetched(self, job: Job, failure: SceneFailure) -> None:
-        """When a copy expires is a hint, and clocks differ: only what the provider says often enough ends its job."""
-        code, reason = failure.failure_code, str(failure)
-        if failure.final:
-            self._queue.give_up(job, code, reason)
-        elif code == "download_failed" and not says_expired(reason):
-            self._later(job, code, reason)
-        else:
-            is_gone_by_now = says_expired(reason) or (code == "not_found" and job.expired)
-            self._refused(job, code, reason, end="expired" if is_gone_by_now else code)
+    def _carry_out(self, job: Job, step: Step, outcome: Outcome) -> None:
+        """The only place where a job is put off, failed or discarded."""
+        if outcome.log_level is not None:
+            logger.log(
+                outcome.log_level, "scene %s: %s: %s", job.scene_id, step, outcome.reason, exc_info=outcome.cause
+            )
+        match outcome:
+            case RetryLater(reason=reason, failures=failures, retry_after=retry_after, answer=answer):
+                self._queue.retry_later(job, reason, failures=failures, retry_after=retry_after, answer=answer)
+            case FailPermanently(code=code, reason=reason, answer=answer):
+                self._queue.fail_permanently(job, code, reason, answer=answer)
+            case PostAgain(reason=reason, retry_after=retry_after, unsent=unsent):
+                self._submissions.retry_unsent(job, reason, retry_after=retry_after, unsent=unsent)
+            case Throttle(reason=reason, seconds=seconds, unsent=unsent):
+                self._submissions.throttle(job, reason, seconds=seconds, unsent=unsent)
+                self._pause_submitting(outcome.pause_seconds, reason)
+            case Discard():
+                self._queue.discard(job)
+            case _:
+                """Another worker has it."""
+        if outcome.provider_state is not None:
+            provider = self._watch.first if step == "submit" else self._watch.provider_of(job)
+            self._watch.record_state(provider, outcome.provider_state, outcome.reason)
 
-    def _provider(self, job: Job) -> VideoProvider | None:
-        """The client of the server that knows this job; today's first server may be another one."""
-        known = {client.base_url: client for client in self._clients}
-        return self._clients[0] if job.provider_base_url is None else known.get(job.provider_base_url)
-
-
-def _gone(provider: VideoProvider) -> str:
-    return f"SORA_BASE_URL: {provider.base_url} answers as if it had no videos at all"
-
-
-def _unnamed(job: Job) -> str:
-    return f"SORA_BASE_URL does not name {job.provider_base_url} any more"
+    def _pause_submitting(self, seconds: float, reason: str) -> None:
+        """Nothing is claimed to submit for so long: that would be throttled as well."""
+        if seconds:
+            self._throttled_until = time.monotonic() + seconds
+            self._submissions.throttle_due(reason)
 
 
 def from_settings() -> Worker:
     """A worker as the environment describes it; NotConfigured names what is missing."""
     configured = settings.worker()
-    key = settings.provider_key()
+    providers = factory.from_settings()
     db = database.connect(settings.worker_database_url(), setting="WORKER_DATABASE_URL")
     settings.spaces()
     return Worker(
-        WorkQueue(db, lease_seconds=configured.lease_seconds),
+        JobQueue(db, lease_seconds=configured.lease_seconds),
+        Submissions(db),
+        Monitoring(db),
+        Housekeeping(db),
         VideoStorageManager(downloads=configured.downloads),
-        providers(key),
+        providers,
         defaults=settings.provider(),
-        key=key,
         concurrency=configured.concurrency,
         lease_seconds=configured.lease_seconds,
         find_seconds=configured.find_seconds,

@@ -1,0 +1,56 @@
+"""The video providers that the settings name: made here and nowhere else, each kind of them with its own key."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from generation_history import settings
+from generation_history.errors import NotConfigured
+from generation_history.providers import VideoProvider
+from generation_history.providers.sora import SoraProvider
+
+
+class Providers:
+    """The servers that are asked about jobs, by kind and base URL; new jobs go to the first."""
+
+    def __init__(self, servers: Sequence[VideoProvider]) -> None:
+        self._servers = {(server.name, server.base_url): server for server in servers}
+        if len({base_url for _, base_url in self._servers}) < len(self._servers):
+            raise NotConfigured("SORA_BASE_URL: two kinds of provider cannot have the same base URL")
+        self.first: Final = servers[0]
+
+    @property
+    def base_urls(self) -> list[str]:
+        """Which servers they are."""
+        return [base_url for _, base_url in self._servers]
+
+    def find(self, base_url: str | None, *, kind: str | None = None) -> VideoProvider | None:
+        """The server at this URL, which alone knows the jobs that it made; None where none is configured there.
+
+        The first one where nothing is known of the URL. A kind that is given has to be the server's.
+        """
+        if base_url is None:
+            return self.first
+        named = ((name, url) for name, url in self._servers if url == base_url and kind in {None, name})
+        return next((self._servers[name] for name in named), None)
+
+
+def from_settings() -> Providers:
+    """The providers as the environment describes them; NotConfigured names what is missing."""
+    return Providers([server for make in KINDS.values() for server in make()])
+
+
+def sora_servers(key: str | None = None) -> list[SoraProvider]:
+    """The servers that SORA_BASE_URL names, in order, each with the key of their kind unless a caller has another."""
+    key = settings.provider_key() if key is None else key
+    configured = settings.provider()
+    return [SoraProvider(url, key, download_hosts=configured.download_hosts) for url in configured.base_urls]
+
+
+def sora_server_of(content_url: str, key: str) -> SoraProvider:
+    """The server that this content URL is plainly below; else the first, which refuses to fetch it."""
+    servers = sora_servers(key)
+    return next((server for server in servers if server.has(content_url)), servers[0])
+
+
+#: What makes the servers of each kind, in the order in which new jobs would be given to them.
+KINDS: Final[Mapping[str, Callable[[], Sequence[VideoProvider]]]] = {SoraProvider.name: sora_servers}

@@ -1,0 +1,50 @@
+"""The step "poll": ask the provider how a job stands."""
+
+from dataclasses import replace
+
+from generation_history.errors import JobGone
+from generation_history.providers import UnnamedAnswer, VideoJob, VideoProvider
+from generation_history.work.job_queue import Job, JobQueue
+from generation_history.work.provider_watch import ProviderWatch
+from generation_history.work.retry_policy import JobTaken, Outcome, after_poll
+from generation_history.work.submission import Submissions
+
+
+class PollStep:
+    """Records what the provider said."""
+
+    def __init__(self, queue: JobQueue, submissions: Submissions, watch: ProviderWatch) -> None:
+        self._queue = queue
+        self._submissions = submissions
+        self._watch = watch
+
+    def __call__(self, job: Job) -> Outcome | Job | None:
+        """The job as it is to be stored now, or what becomes of one without a video; None while it is still running."""
+        provider, video_id = self._watch.bind(job)
+        video = self._ask(provider, video_id, job)
+        self._watch.record_state(provider, "ok", took_a_post=False)
+        self._check_is_nobody_elses(job, provider, video)
+        if outcome := after_poll(job, video):
+            return outcome
+        if video.status != "completed":
+            self._queue.record_observation(job, video, step="poll")
+            return None
+        self._queue.record_observation(job, video, step="store")
+        return replace(job, step="store", failures=0, last_error=None, bound_to=provider.base_url)
+
+    def _ask(self, provider: VideoProvider, video_id: str, job: Job) -> VideoJob:
+        try:
+            return provider.poll(video_id)
+        except UnnamedAnswer as answer:
+            if not job.accepted:
+                raise
+            return answer.job
+        except JobGone:
+            self._watch.raise_if_gone(provider)
+            raise
+
+    def _check_is_nobody_elses(self, job: Job, provider: VideoProvider, video: VideoJob) -> None:
+        """JobTaken where another scene has the job by another of its ids: naming that must not store its video."""
+        others = [] if job.accepted else [replace(video, id=other) for other in video.other_ids]
+        if others and len(self._submissions.unclaimed(provider.base_url, others)) < len(others):
+            raise JobTaken("another scene has this provider job already")

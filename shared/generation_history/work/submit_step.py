@@ -1,0 +1,130 @@
+"""The step "submit": post a scene's job, once."""
+
+import time
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from generation_history.errors import (
+    NotAllowed,
+    NotSent,
+    OutcomeUnknown,
+    Rejected,
+    SceneFailure,
+    Throttled,
+    Unavailable,
+)
+from generation_history.providers import VideoProvider, VideoRequest
+from generation_history.settings import Limits, ProviderSettings
+from generation_history.work.intents import Intent
+from generation_history.work.job_queue import Job
+from generation_history.work.posts import Posts
+from generation_history.work.provider_watch import ProviderWatch
+from generation_history.work.retry_policy import Outcome, PostAgain, ProviderGone, Throttle, decide
+from generation_history.work.submission import Submissions
+
+#: An intent that took longer to commit, or to put into the bucket, is not posted: somebody may look for its job
+#: already, and fail the scene.
+MAX_DATABASE_SECONDS = 30
+MAX_BUCKET_SECONDS = 30
+STOOD_STILL: Final = "the worker stood still before its POST"
+
+
+class SubmitStep:
+    """From the moment the intent is committed, nobody posts this attempt again."""
+
+    def __init__(
+        self,
+        submissions: Submissions,
+        posts: Posts,
+        watch: ProviderWatch,
+        *,
+        defaults: ProviderSettings,
+        limits: Limits,
+    ) -> None:
+        self._submissions = submissions
+        self._posts = posts
+        self._watch = watch
+        self._defaults = defaults
+        self._limits = limits
+
+    def __call__(self, job: Job) -> Outcome | None:
+        """What becomes of a POST that made no job; None where the job is accepted, or another's to go on with."""
+        provider, request = self._watch.first, request_of(job, self._defaults)
+        intended_at = self._record_intent(job, provider, request)
+        if intended_at is None:
+            return None
+        began = time.monotonic()
+        intent = self._posts.put_intent(job, provider, request, intended_at=intended_at)
+        if intent is None:
+            return None
+        if time.monotonic() - began > MAX_BUCKET_SECONDS:
+            return self._take_back(job, provider, NotSent(STOOD_STILL), intent)
+        return self._post(job, provider, request, intent)
+
+    def _record_intent(self, job: Job, provider: VideoProvider, request: VideoRequest) -> datetime | None:
+        """Since when the intent stands in the database, and just now: only then may the job be posted.
+
+        None where it was posted before, as the bucket knows.
+        """
+        began = time.monotonic()
+        try:
+            intended_at = self._submissions.record_submit_intent(
+                job, provider=provider.name, base_url=provider.base_url, request=request, limits=self._limits
+            )
+        except Throttled:
+            # A limit throttles what is to be paid, not what was.
+            if self._was_made_before(job):
+                return None
+            raise
+        except Unavailable as error:
+            # The intent may stand all the same, and would keep the scene from ever being posted.
+            raise NotSent(str(error)) from error
+        if time.monotonic() - began > MAX_DATABASE_SECONDS:
+            raise NotSent(STOOD_STILL)
+        return intended_at
+
+    def _was_made_before(self, job: Job) -> bool:
+        try:
+            return self._posts.was_made_before(job)
+        except SceneFailure:
+            return False
+
+    def _post(self, job: Job, provider: VideoProvider, request: VideoRequest, intent: Intent) -> Outcome | None:
+        try:
+            video = provider.submit(request)
+        except (NotSent, NotAllowed, Rejected) as error:
+            return self._take_back(job, provider, error, intent)
+        # First of all: nothing may come between a paid job and its id in the row.
+        is_kept = self._posts.keep(job, video, intent)
+        self._watch.record_state(provider, "ok")
+        if not is_kept:
+            raise OutcomeUnknown(f"the provider answered with the job {video.id}, which another attempt has")
+        return None
+
+    def _take_back(
+        self, job: Job, provider: VideoProvider, error: NotSent | NotAllowed | Rejected, intent: Intent
+    ) -> Outcome:
+        """What becomes of a POST that provably made no job, once the bucket knows that, or the database is to."""
+        unsent = self._posts.take_back(intent, str(error))
+        outcome = decide("submit", self._explain(provider, error), job)
+        return replace(outcome, unsent=unsent) if isinstance(outcome, (PostAgain, Throttle)) else outcome
+
+    def _explain(self, provider: VideoProvider, error: NotSent | NotAllowed | Rejected) -> Exception:
+        """The refusal of this request, unless the provider refuses everything because it is gone."""
+        if isinstance(error, Rejected) and error.failure_code == "submit_rejected":
+            try:
+                self._watch.raise_if_gone(provider)
+            except ProviderGone as gone:
+                return gone
+        return error
+
+
+def request_of(job: Job, defaults: ProviderSettings) -> VideoRequest:
+    """What is asked of a provider for this job."""
+    return VideoRequest(
+        prompt=job.prompt,
+        model=job.model or defaults.model,
+        size=job.size or defaults.size,
+        seconds=job.seconds or defaults.seconds,
+    )
