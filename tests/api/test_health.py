@@ -6,7 +6,9 @@ from datetime import datetime
 import pytest
 
 from generation_history.providers import VideoJob
+from generation_history.work.job_queue import JobQueue
 from generation_history.work.monitoring import Monitoring
+from generation_history.work.submission import Submissions
 from ops.health.get_health import _monitoring
 from tests.support.fakes import as_asked
 
@@ -167,13 +169,13 @@ def test_work_that_waits_for_a_limit_is_none(problems, polled, generation_factor
 
 @pytest.mark.parametrize(("state", "bad"), [("refused", True), ("gone", True), ("unreachable", False), ("ok", False)])
 def test_a_provider_that_needs_a_person_is_a_problem(problems, polled, state, bad):
-    polled.note_provider(PROVIDER, state, "because")
+    polled.record_provider_state(PROVIDER, state, "because")
     assert problems() == ([f"the provider {PROVIDER} is {state}: because"] if bad else [])
 
 
 @pytest.mark.parametrize(("minutes", "said"), [(14, []), (16, [f"the provider {PROVIDER} is unreachable: down"])])
 def test_a_provider_that_cannot_be_reached_for_long_is_a_problem(problems, polled, db, minutes, said):
-    polled.note_provider(PROVIDER, "unreachable", "down")
+    polled.record_provider_state(PROVIDER, "unreachable", "down")
     db.rows("update provider_states set since = now() - make_interval(mins => %s)", minutes)
     assert problems() == said
 
@@ -198,15 +200,15 @@ def test_paid_work_that_is_late_is_a_problem_though_it_failed_before(problems, p
 
 @pytest.mark.parametrize(("hours", "said"), [(3, []), (5, ["the purge has not run for four hours"])])
 def test_a_purge_that_does_not_run_any_more_is_a_problem(problems, polled, db, hours, said):
-    polled.pulse("purge")
+    polled.heartbeat("purge")
     db.rows("update pulses set at = now() - make_interval(hours => %s) where name = 'purge'", hours)
     assert problems() == said
 
 
 def test_a_provider_that_is_back_is_no_problem_any_more(problems, polled):
-    assert polled.note_provider(PROVIDER, "gone", "because")
-    assert not polled.note_provider(PROVIDER, "gone", "because")
-    assert polled.note_provider(PROVIDER, "ok", None)
+    assert polled.record_provider_state(PROVIDER, "gone", "because")
+    assert not polled.record_provider_state(PROVIDER, "gone", "because")
+    assert polled.record_provider_state(PROVIDER, "ok", None)
     assert problems() == []
 
 
@@ -232,8 +234,8 @@ def test_figures_are_of_all_owners_work(look, polled, generation_factory, strang
     generation_factory(1, submit=True, by=stranger)
     generation_factory(4)
     db.rows("update jobs set run_at = now() - interval '5 minutes'")
-    (first, *_) = polled.claim(1)
-    polled.intend(first, provider="fake", base_url=PROVIDER, request=as_asked())
+    (first, *_) = JobQueue(polled._db, lease_seconds=60).claim(1)
+    Submissions(polled._db).record_submit_intent(first, provider="fake", base_url=PROVIDER, request=as_asked())
     expires_at = datetime.fromisoformat(db.rows("select (now() + interval '2 hours')::text")[0][0])
     polled.accept(first, VideoJob(id="video_1", status="queued", expires_at=expires_at))
 
@@ -247,9 +249,9 @@ def test_figures_are_of_all_owners_work(look, polled, generation_factory, strang
 def test_failures_of_the_last_day_are_counted_by_their_code(look, polled, generation_factory, db):
     generation_factory(5, submit=True)
     codes = ["expired", "expired", "provider_failed", "timed_out", "moderation_blocked"]
-    for job, code in zip(polled.claim(5), codes, strict=True):
-        polled.intend(job, provider="fake", base_url=PROVIDER, request=as_asked())
-        polled.give_up(job, code, "a reason")
+    for job, code in zip(JobQueue(polled._db, lease_seconds=60).claim(5), codes, strict=True):
+        Submissions(polled._db).record_submit_intent(job, provider="fake", base_url=PROVIDER, request=as_asked())
+        JobQueue(polled._db, lease_seconds=60).fail_permanently(job, code, "a reason")
     db.rows("update attempts set finished_at = now() - interval '25 hours' where error_code = 'timed_out'")
     db.rows("update attempts set finished_at = now() - interval '23 hours' where error_code = 'moderation_blocked'")
 
@@ -257,7 +259,7 @@ def test_failures_of_the_last_day_are_counted_by_their_code(look, polled, genera
 
 
 def test_a_provider_is_told_with_its_state_and_since_when(look, polled):
-    polled.note_provider(PROVIDER, "unreachable", "down")
+    polled.record_provider_state(PROVIDER, "unreachable", "down")
 
     (provider,) = look().json["providers"]
 
@@ -267,9 +269,11 @@ def test_a_provider_is_told_with_its_state_and_since_when(look, polled):
 
 def test_nothing_of_an_owners_record_is_in_it(look, polled, generation_factory, manager, owner):
     made = generation_factory(2, submit=True, source_video_url="https://video.example/a-secret-ad")
-    (job, _) = polled.claim(2)
-    polled.intend(job, provider="fake", base_url=PROVIDER, request=as_asked())
-    polled.give_up(job, "moderation_blocked", "a prompt that nobody else may read")
+    (job, _) = JobQueue(polled._db, lease_seconds=60).claim(2)
+    Submissions(polled._db).record_submit_intent(job, provider="fake", base_url=PROVIDER, request=as_asked())
+    JobQueue(polled._db, lease_seconds=60).fail_permanently(
+        job, "moderation_blocked", "a prompt that nobody else may read"
+    )
 
     shown = json.dumps(look().json)
 
