@@ -135,7 +135,8 @@ def prove(admin_url: str, store: ObjectStore, provider_url: str) -> Proof:
     for attempt in unfetched:
         said = f"is {attempt['outcome']}, and has no video"
         proof.found("unfetched_jobs", f"attempt {attempt['attempt']} of scene {attempt['id']} {said}")
-    _check_objects(proof, [*scenes, *versions], store, forgotten=set(unknown.values()))
+    waiting = {row["generation_id"] for row in payments.attempts if row["outcome"] == "late"}
+    _check_objects(proof, [*scenes, *versions], store, forgotten={*unknown.values(), *waiting})
     _check_totals(proof, variants, generations)
     _check_statistics(proof, scenes, generations)
     proof.provider_jobs = len(payments.jobs)
@@ -192,7 +193,7 @@ def _check_objects(proof: Proof, rows: Sequence[Row], store: ObjectStore, *, for
     """Every object is named by a row, every named object is there, and a video is its own prompt's, whole.
 
     rows are the scenes, and the attempts with their own videos. What is there of forgotten generations is paid for: it
-    stays until a person decides.
+    stays until a person decides, or its generation is restored.
     """
     named: defaultdict[str | None, list[Row]] = defaultdict(list)
     for row in rows:

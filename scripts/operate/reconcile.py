@@ -52,6 +52,12 @@ _AT_WORK = """
     select 1 from jobs j join scenes s on s.id = j.scene_id join variants v on v.id = s.variant_id
     where v.generation_id = %(generation_id)s
 """
+# A paid job that came late for a deleted generation: its video may be there, and its row goes on with that once the
+# generation is restored. The provider may have no copy any more.
+_UNFETCHED = """
+    select 1 from attempts a join scenes s on s.id = a.scene_id join variants v on v.id = s.variant_id
+    where v.generation_id = %(generation_id)s and a.outcome = 'late' and a.video_url is null
+"""
 
 
 @dataclass
@@ -156,7 +162,7 @@ def _orphan(
     connection: psycopg.Connection, store: ObjectStore, key: str, modified: datetime, report: Report, *, apply: bool
 ) -> None:
     # Again, now: its row may have been written, or the object anew, since the lists were read.
-    if store.modified(key) != modified or _is_known(connection, key) or _is_at_work(connection, key):
+    if store.modified(key) != modified or _is_known(connection, key) or _is_wanted(connection, key):
         return
     report.orphans += 1
     print(f"orphan   {key}  {modified:%Y-%m-%d %H:%M}")
@@ -176,9 +182,10 @@ def _is_known(
     return any(known == key for known, _ in _keys(found)) or bool(connection.execute(archive, {"key": key}).fetchone())
 
 
-def _is_at_work(connection: psycopg.Connection, key: str) -> bool:
-    """Whether a worker may be about to write this object once more, and then its row."""
-    return bool(connection.execute(_AT_WORK, {"generation_id": _generation_id(key)}).fetchone())
+def _is_wanted(connection: psycopg.Connection, key: str) -> bool:
+    """Whether a worker may be about to write this object once more, and then its row, or will be one day."""
+    of = {"generation_id": _generation_id(key)}
+    return any(connection.execute(query, of).fetchone() for query in (_AT_WORK, _UNFETCHED))
 
 
 def _generation_id(key: str) -> UUID | None:

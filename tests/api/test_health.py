@@ -162,7 +162,7 @@ def test_work_that_waits_for_a_limit_is_none(problems, polled, generation_factor
     generation_factory(2, submit=True)
     db.rows("update jobs set run_at = now() - interval '1 day'")
 
-    polled.hold_due("SORA_SUBMITTING is off")
+    Submissions(polled._db).throttle_due("SORA_SUBMITTING is off")
 
     assert problems() == []
 
@@ -237,7 +237,7 @@ def test_figures_are_of_all_owners_work(look, polled, generation_factory, strang
     (first, *_) = JobQueue(polled._db, lease_seconds=60).claim(1)
     Submissions(polled._db).record_submit_intent(first, provider="fake", base_url=PROVIDER, request=as_asked())
     expires_at = datetime.fromisoformat(db.rows("select (now() + interval '2 hours')::text")[0][0])
-    polled.accept(first, VideoJob(id="video_1", status="queued", expires_at=expires_at))
+    Submissions(polled._db).accept(first, VideoJob(id="video_1", status="queued", expires_at=expires_at))
 
     seen = look().json
 

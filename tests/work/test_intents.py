@@ -489,6 +489,29 @@ def test_a_paid_job_that_another_attempt_has_is_not_recorded_again_and_again(
     assert reconcile(db.migrate, store).forgotten == 0
 
 
+def test_a_stored_video_that_the_database_forgot_waits_for_its_deleted_generation(
+    scenes, provider, backup, manager, db, store, capsys
+):
+    """By the time that the generation is restored, the provider has no copy any more."""
+    scene_id = scenes.add()
+    generation_id = scenes.read(scene_id)["generation_id"]
+    restore = backup()
+    scenes.step(2)
+    restore()
+    manager.delete_generation(generation_id)
+    provider.jobs.clear()
+    reconcile(db.migrate, store, apply=True)
+    assert scenes.attempt(scene_id) == ("late", "video_0")
+
+    reconcile(db.migrate, store, older_than=timedelta())
+    assert f"orphan   generations/{generation_id}" not in capsys.readouterr().out
+    manager.restore_generation(generation_id)
+    scenes.step(2)
+
+    assert scenes.ended(scene_id) == ("completed", None)
+    assert len(provider.posts) == 1
+
+
 def test_a_post_without_an_answer_is_looked_for_also_where_the_database_knows_of_an_earlier_try(
     scenes, provider, backup, manager, db, store
 ):

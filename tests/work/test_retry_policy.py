@@ -329,8 +329,22 @@ ROWS: dict[str, tuple[Step, Exception, tuple[Any, ...], tuple[Any, ...], str | N
     "a machine that fails while it polls": (
         "poll",
         MachineFault("full"),
-        ("retry", "MachineFault: full", None),
-        ("fail", "timed_out", "MachineFault: full"),
+        ("retry", "full", None),
+        ("retry", "full", None),
+        None,
+    ),
+    "a bucket that cannot be asked for a job": (
+        "find",
+        SceneFailure("storage_failed", "DO_SPACES_ENDPOINT is away"),
+        ("retry", "DO_SPACES_ENDPOINT is away", None),
+        ("fail", "submit_unknown", "DO_SPACES_ENDPOINT is away"),
+        None,
+    ),
+    "a bucket that cannot be asked for a video": (
+        "poll",
+        SceneFailure("storage_failed", "DO_SPACES_ENDPOINT is away"),
+        ("retry", "DO_SPACES_ENDPOINT is away", None),
+        ("fail", "storage_failed", "DO_SPACES_ENDPOINT is away"),
         None,
     ),
     "an adopted job that no row can name": (

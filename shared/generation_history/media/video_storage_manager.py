@@ -96,20 +96,21 @@ class VideoStorageManager:
         provider = factory.sora_server_of(sora_content_url, openai_api_key)
         return self._fetch_and_store(provider, sora_content_url, key, None, reuse_stored=False)
 
+    def find_stored(
+        self, generation_id: str, variant_type: str, scene_number: int, *, attempt: int = 1
+    ) -> tuple[str, str | None, VideoMetadata] | None:
+        """As store(), of a video that the store has already; None where it has none. No provider is asked."""
+        key = _checked_key(generation_id, variant_type, scene_number, attempt)
+        with _temp_files() as (video, thumbnail), machine_faults("inspect a stored video"):
+            return self._inspect_and_store(key, video, thumbnail) if self._find(key, video) else None
+
     def _fetch_and_store(
         self, provider: VideoProvider, content_url: str, key: str, seconds: float | None, *, reuse_stored: bool
     ) -> tuple[str, str | None, VideoMetadata]:
-        video = _temp_folder() / f"{uuid4()}.mp4"
-        thumbnail = video.with_suffix(".jpg")
         # Whatever the steps do not say by themselves: files and memory that only this machine has too little of.
-        try:
-            with machine_faults("bring a video home"):
-                self._download_or_find(provider, content_url, key, video, seconds, reuse_stored=reuse_stored)
-                return self._inspect_and_store(key, video, thumbnail)
-        finally:
-            video.unlink(missing_ok=True)
-            thumbnail.unlink(missing_ok=True)
-            TEMP_SPACE.release(video)
+        with _temp_files() as (video, thumbnail), machine_faults("bring a video home"):
+            self._download_or_find(provider, content_url, key, video, seconds, reuse_stored=reuse_stored)
+            return self._inspect_and_store(key, video, thumbnail)
 
     def _download_or_find(
         self,
@@ -260,6 +261,19 @@ def _checked_key(generation_id: str, variant_type: str, scene_number: int, attem
     if not 1 <= scene_number <= MAX_SCENE_NUMBER:
         raise InvalidValue(f"scene_number must be from 1 to {MAX_SCENE_NUMBER}")
     return scene_key(generation, variant_type, scene_number, attempt=attempt)
+
+
+@contextmanager
+def _temp_files() -> Generator[tuple[Path, Path]]:
+    """Paths for a video and its thumbnail; nothing is there any more after the block."""
+    video = _temp_folder() / f"{uuid4()}.mp4"
+    thumbnail = video.with_suffix(".jpg")
+    try:
+        yield video, thumbnail
+    finally:
+        video.unlink(missing_ok=True)
+        thumbnail.unlink(missing_ok=True)
+        TEMP_SPACE.release(video)
 
 
 def _temp_folder() -> Path:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from generation_history.errors import JobGone
+from generation_history.media.video_storage_manager import VideoStorageManager
 from generation_history.providers import UnnamedAnswer, VideoJob, VideoProvider
 from generation_history.work.job_queue import Job, JobQueue
 from generation_history.work.provider_watch import ProviderWatch
@@ -13,15 +14,26 @@ from generation_history.work.submission import Submissions
 class PollStep:
     """Records what the provider said."""
 
-    def __init__(self, queue: JobQueue, submissions: Submissions, watch: ProviderWatch) -> None:
+    def __init__(
+        self, queue: JobQueue, submissions: Submissions, videos: VideoStorageManager, watch: ProviderWatch
+    ) -> None:
         self._queue = queue
+        self._videos = videos
         self._submissions = submissions
         self._watch = watch
 
     def __call__(self, job: Job) -> Outcome | Job | None:
-        """The job as it is to be stored now, or what becomes of one without a video; None while it is still running."""
+        """The job as it is to be stored now, or what becomes of one without a video; None while it is still running.
+
+        A job that the provider does not know any more may be stored already, where the database has forgotten that.
+        """
         provider, video_id = self._watch.bind(job)
-        video = self._ask(provider, video_id, job)
+        try:
+            video = self._ask(provider, video_id, job)
+        except JobGone:
+            if not self._complete_from_store(job):
+                raise
+            return None
         self._watch.record_state(provider, "ok", took_a_post=False)
         self._check_is_nobody_elses(job, provider, video)
         if outcome := after_poll(job, video):
@@ -31,6 +43,16 @@ class PollStep:
             return None
         self._queue.record_observation(job, video, step="store")
         return replace(job, step="store", failures=0, last_error=None, bound_to=provider.base_url)
+
+    def _complete_from_store(self, job: Job) -> bool:
+        stored = self._videos.find_stored(
+            str(job.generation_id), job.variant_type, job.scene_number, attempt=job.attempt
+        )
+        if stored is None:
+            return False
+        video_url, thumbnail_url, metadata = stored
+        self._queue.complete(job, video_url=video_url, thumbnail_url=thumbnail_url, metadata=metadata)
+        return True
 
     def _ask(self, provider: VideoProvider, video_id: str, job: Job) -> VideoJob:
         try:

@@ -273,17 +273,13 @@ def _outcome_unknown(_step: Step, error: OutcomeUnknown, _job: Job) -> Outcome:
     return RetryLater(reason=str(error), answer=error.answer, log_level=logging.WARNING)
 
 
-def _not_named(step: Step, error: ServerNotNamed, job: Job) -> Outcome:
+def _operator_must_act(step: Step, error: HistoryError, job: Job) -> Outcome:
     code: FailureCode = "submit_unknown" if step == "find" else "provider_gone"
     return _until_deadline(job, code, str(error), log_level=logging.ERROR)
 
 
 def _cannot_list(_step: Step, error: ProviderUnavailable, job: Job) -> Outcome:
     return _until_deadline(job, "submit_unknown", str(error), retry_after=error.retry_after)
-
-
-def _cannot_ask_the_bucket(_step: Step, failure: SceneFailure, job: Job) -> Outcome:
-    return _until_deadline(job, "submit_unknown", str(failure), log_level=logging.ERROR)
 
 
 def _unreachable(_step: Step, error: ProviderUnavailable, job: Job) -> Outcome:
@@ -339,16 +335,16 @@ TABLE: Final[Sequence[tuple[frozenset[Step], type[Exception], Callable[[Step, An
     (_SUBMIT, ProviderGone, _gone_at_the_post),
     (_SUBMIT, Rejected, _rejected),
     (_ANY, NotAllowed, _refused),
-    (_ANY, ServerNotNamed, _not_named),
+    (_ANY, ServerNotNamed, _operator_must_act),
     (_FIND, ProviderUnavailable, _cannot_list),
-    (_FIND, SceneFailure, _cannot_ask_the_bucket),
+    (_FIND, SceneFailure, _operator_must_act),
     (_POLL | _STORE, JobTaken, _taken),
     (_POLL | _STORE, ProviderGone, _gone),
     (_POLL | _STORE, JobGone, _not_known),
     (_POLL, ProviderUnavailable, _unreachable),
     (_STORE, ProviderUnavailable, _cannot_download),
-    (_STORE, MachineFault, _machine_fault),
+    (_POLL | _STORE, MachineFault, _machine_fault),
     (_STORE, NotConfigured, _machine_fault),
-    (_STORE, SceneFailure, _no_video),
+    (_POLL | _STORE, SceneFailure, _no_video),
     (_ANY, Exception, _unexpected),
 )

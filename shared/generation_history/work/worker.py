@@ -157,7 +157,7 @@ class Worker:
             "find": FindStep(
                 self._submissions, posts, self._watch, defaults=self._defaults, find_seconds=self._find_seconds
             ),
-            "poll": PollStep(self._queue, self._submissions, self._watch),
+            "poll": PollStep(self._queue, self._submissions, self._videos, self._watch),
             "store": StoreStep(self._queue, self._videos, self._watch, seconds_left=self._seconds_left),
         }
 
