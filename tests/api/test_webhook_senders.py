@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from sora.webhook.receive_delivery import _queue
+from sora.webhook.receive_delivery import _deliveries
 from tests.fixtures.calls import Answer
 
 KEY, ODD = b"k" * 24, b"\xfb\xff" * 12
@@ -29,7 +29,7 @@ def signed(body: str, key: bytes) -> tuple[str, str]:
 @pytest.fixture
 def deliver(db, call, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deliver]:
     """Posts a delivery that is signed with a key, where a secret is configured."""
-    _queue.cache_clear()
+    _deliveries.cache_clear()
 
     def send(secret: str = SECRET, body: str = BODY, key: bytes = KEY, prefix: str = "webhook", before: str = ""):
         monkeypatch.setenv("OPENAI_WEBHOOK_SECRET", secret)
@@ -39,7 +39,7 @@ def deliver(db, call, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deliver]:
         return call("sora/webhook", method="POST", body=body, headers=headers)
 
     yield send
-    _queue.cache_clear()
+    _deliveries.cache_clear()
 
 
 @pytest.mark.parametrize(
