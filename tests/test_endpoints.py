@@ -3,6 +3,7 @@
 import pytest
 
 from generation_history import settings
+from generation_history.environment import UNSET
 from generation_history.errors import NotConfigured
 from generation_history.storage.keys import owned_key
 from generation_history.storage.object_store import ObjectStore
@@ -123,8 +124,8 @@ def set_store(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setenv("DO_SPACES_ACCESS_KEY", "key")
         monkeypatch.setenv("DO_SPACES_SECRET_KEY", "secret")
         monkeypatch.setenv("DO_SPACES_BUCKET", bucket)
-        monkeypatch.setenv("DO_SPACES_ENDPOINT", url or settings.UNSET)
-        monkeypatch.setenv("DO_SPACES_REGION", region or settings.UNSET)
+        monkeypatch.setenv("DO_SPACES_ENDPOINT", url or UNSET)
+        monkeypatch.setenv("DO_SPACES_REGION", region or UNSET)
 
     return set_it
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from generation_history import settings
+from generation_history import environment, settings
 from generation_history.errors import NotConfigured
 
 Setter = Callable[..., None]
@@ -87,7 +87,7 @@ def test_quotes_around_a_value_are_refused_by_name(configured: Setter, quoted: s
 
 @pytest.mark.parametrize("value", ["\ufeff{}", "{}\u200b", "{}\x7f", "a\x00b{}", "{}\udcff"])
 def test_what_cannot_be_seen_is_refused_by_name(configured: Setter, monkeypatch: pytest.MonkeyPatch, value: str):
-    monkeypatch.setattr(settings.os, "environ", {"HEALTH_TOKEN": value.format(SECRET)})
+    monkeypatch.setattr(environment.os, "environ", {"HEALTH_TOKEN": value.format(SECRET)})
 
     with pytest.raises(NotConfigured, match=r"^HEALTH_TOKEN has a character that cannot be seen"):
         settings.health_token()

@@ -18,6 +18,7 @@ import psycopg
 
 from generation_history import settings
 from generation_history.db.database import Database, Statement
+from generation_history.environment import UNSET
 from generation_history.errors import NotConfigured
 from generation_history.providers import factory
 from generation_history.storage.object_store import ObjectStore
@@ -96,7 +97,7 @@ def stack(options: Options) -> Generator[Stack]:
     with ExitStack() as closing:
         closing.enter_context(_sole_use(options.folder))
         kept = _Kept(options.folder)
-        environment = dict.fromkeys(UNUSED, settings.UNSET) | DEFAULTS | kept.settings()
+        environment = dict.fromkeys(UNUSED, UNSET) | DEFAULTS | kept.settings()
         environment |= {
             name: value for name, value in os.environ.items() if value and (name in environment or _is_ours(name))
         }

@@ -15,7 +15,7 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import dict_row
 
-from generation_history.errors import SceneFailure
+from generation_history.errors import StorageError
 from generation_history.ids import as_uuid, uuid7
 from generation_history.work.intents import PREFIX, Intent, Intents, key_of_intent
 
@@ -104,7 +104,7 @@ def find_forgotten(connection: psycopg.Connection[Any], intents: Intents) -> Ite
             attempt = attempts.get(key)
             try:
                 intent = None if attempt and attempt["has_job"] else intents.read_key(key)
-            except SceneFailure as failure:
+            except StorageError as failure:
                 yield Unreadable(key, str(failure), written[key])
                 continue
             if intent is None or intent.purged or intent.scene_id in at_work or not _is_owed(intent, attempt):

@@ -15,7 +15,7 @@ from uuid import UUID
 import psycopg
 import requests
 
-from generation_history import settings
+from generation_history import bootstrap, settings
 from generation_history.errors import HistoryError, NotConfigured
 from generation_history.ids import as_uuid
 from generation_history.storage.keys import owned_key
@@ -208,7 +208,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         url = settings.migrate_database_url()
-        store = ObjectStore(settings.spaces())
+        store = bootstrap.object_store()
         report = reconcile(url, store, apply=arguments.apply)
     except (HistoryError, psycopg.Error) as error:
         print(f"scripts/reconcile: {one_line(error)}", file=sys.stderr)

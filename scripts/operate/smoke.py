@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 
 import requests
 
-from generation_history.settings import UNSET
+from generation_history.environment import UNSET
 
 TIMEOUT_S: Final = 35
 #: A new installation is healthy once its poller and its purge have run.

@@ -18,9 +18,10 @@ from typing import Final, cast
 
 from dotenv import dotenv_values
 
+from generation_history import bootstrap
 from generation_history import settings as checks
+from generation_history.environment import UNSET
 from generation_history.errors import HistoryError
-from generation_history.storage.object_store import ObjectStore
 from scripts.operate import migrate, smoke
 from scripts.release import build
 from scripts.release.build import ROOT, project_yml
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (DeployError, migrate.MigrationError) as error:
         print(f"scripts/deploy: {error}", file=sys.stderr)
         return 1
-    if settings["HEALTH_TOKEN"] == checks.UNSET:
+    if settings["HEALTH_TOKEN"] == UNSET:
         print("deployed; nobody looked whether the work gets done, for want of a HEALTH_TOKEN:", url)
     else:
         print("deployed, and it works:", url)
@@ -73,7 +74,7 @@ def _look_at_the_bucket(settings: Mapping[str, str]) -> None:
     _step("looking at the bucket")
     try:
         with _in_effect(settings):
-            ObjectStore(checks.spaces()).check()
+            bootstrap.object_store().check()
     except HistoryError as error:
         raise DeployError(str(error)) from None
 
@@ -114,7 +115,7 @@ def _check_each(settings: Mapping[str, str]) -> None:
         "OPENAI_WEBHOOK_SECRET": checks.webhook_secrets,
     }
     try:
-        for check in (*needed, *(check for name, check in optional.items() if settings[name] != checks.UNSET)):
+        for check in (*needed, *(check for name, check in optional.items() if settings[name] != UNSET)):
             check()
     except HistoryError as error:
         raise DeployError(str(error)) from None

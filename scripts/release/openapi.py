@@ -24,6 +24,7 @@ from generation_history.api.app import JSON, resolver, routes_of
 from generation_history.api.flask_adapter import routers
 from generation_history.api.response_schemas import Responses
 from generation_history.errors import (
+    CallerError,
     Conflict,
     Forbidden,
     HistoryError,
@@ -148,7 +149,7 @@ def told_errors() -> list[type[HistoryError]]:
         for child in error.__subclasses__():
             yield from below(child)
 
-    return [error for error in below(HistoryError) if error.told]
+    return [HistoryError, *below(CallerError)]
 
 
 # ---------------------------------------------------------------- what is handed to Powertools

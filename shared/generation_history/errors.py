@@ -1,35 +1,37 @@
-"""Every error a caller can meet.
+"""Every error of this project.
 
-HistoryError                    500  internal
-|-- NotConfigured               503  not_configured       a setting is missing or wrong; names it
-|-- Unavailable                 503  unavailable          the database cannot be reached; try again
-|   `-- KeysUnavailable         503  unavailable          there are no keys to prove a token with; says why
-|-- InvalidValue                400  invalid_value        names the value (also a ValueError)
-|-- NotAuthenticated            401  not_authenticated
-|-- Forbidden                   403  not_allowed          the API key's scopes do not cover the call
-|-- NotFound                    404  not_found            no such thing, or someone else's (also a LookupError)
-|-- MethodNotAllowed            405  method_not_allowed
-|-- Conflict                    409  conflict             the row does not allow it
-|   |-- LeaseLost               409  lease_lost           another worker took the job over
-|   |-- Repeated                409  repeated             recorded before under the same Idempotency-Key; its text is
-|   |                                                     the generation's id; GenerationManager answers with that
-|   |-- Throttled               409  throttled            a limit on spending holds the POST back for now
-|   `-- ArchiveFailed           409  archive_failed       why a generation's archive could not be made
-|-- TooLarge                    413  too_large
-|-- MachineFault                503  machine_fault        disk, memory or processes of the machine we run on failed us
-|-- SceneFailure                500  its failure code     why a scene has no video; .final: trying again cannot help
-|   `-- StoreRefused                                      the store provably did not take the object (4xx)
-`-- ProviderError               502  provider_error       what a video provider answered
-    |-- NotSent                                           the provider provably has no job of it (429, no connection)
-    |-- Rejected                                          it refused this request for good
-    |-- NotAllowed                                        it refused our key or our balance
-    |-- OutcomeUnknown                                    it may or may not have taken the job
-    |-- JobGone                                           it does not know the job (404, 410)
-    `-- ProviderUnavailable                               try again later
+HistoryError                      500  internal
+|-- CallerError                                           what a caller of the API can meet
+|   |-- NotConfigured             503  not_configured       a setting is missing or wrong; names it
+|   |-- Unavailable               503  unavailable          the database cannot be reached; try again
+|   |   `-- KeysUnavailable       503  unavailable          there are no keys to prove a token with; says why
+|   |-- InvalidValue              400  invalid_value        names the value (also a ValueError)
+|   |-- NotAuthenticated          401  not_authenticated
+|   |-- Forbidden                 403  not_allowed          the API key's scopes do not cover the call
+|   |-- NotFound                  404  not_found            no such thing, or someone else's (also a LookupError)
+|   |-- MethodNotAllowed          405  method_not_allowed
+|   |-- Conflict                  409  conflict             the row does not allow it
+|   |   `-- ArchiveFailed         409  archive_failed       why a generation's archive could not be made
+|   `-- TooLarge                  413  too_large
+`-- InternalError                                         what a worker can meet, or the manager by itself
+    |-- LeaseLost                                           another worker took the job over
+    |-- Throttled                                           a limit on spending throttles the POST for now
+    |-- DuplicateRequest                                    recorded before under the same Idempotency-Key; its text is
+    |                                                       the generation's id; GenerationManager answers with that
+    |-- MachineFault                                        disk, memory or processes of this machine failed us
+    |-- StorageError                                        the object store could not do its part
+    |   `-- StoreRefused                                    it provably did not take the object (4xx)
+    |-- SceneFailure                   its failure code     why a scene has no video; .final: trying again cannot help
+    `-- ProviderError                                       what a video provider answered
+        |-- NotSent                                         the provider provably has no job of it (429, no connection)
+        |-- Rejected                                        it refused this request for good
+        |-- NotAllowed                                      it refused our key or our balance
+        |-- OutcomeUnknown                                  it may or may not have taken the job
+        |-- JobGone                                         it does not know the job (404, 410)
+        `-- ProviderUnavailable                             try again later
 
-LeaseLost, Throttled, MachineFault, SceneFailure and ProviderError are a worker's own, Repeated is the manager's: no
-caller over HTTP is told them (told = False), one that gets there all the same is answered as internal. So the codes of
-an answer are a closed set.
+The codes of an answer are those of CallerError's children, a closed set: an InternalError that gets to a caller all the
+same is answered as internal.
 """
 
 from generation_history.models import FAILURE_CODES, ArchiveFailureCode, FailureCode
@@ -40,7 +42,6 @@ class HistoryError(Exception):
 
     status = 500
     code = "internal"
-    told = True
 
     @classmethod
     def codes(cls) -> tuple[str, ...]:
@@ -48,14 +49,22 @@ class HistoryError(Exception):
         return (cls.code,)
 
 
-class NotConfigured(HistoryError):
+class CallerError(HistoryError):
+    """What a caller of the API can meet: it is told the text, the status and the code."""
+
+
+class InternalError(HistoryError):
+    """What no caller of the API is told."""
+
+
+class NotConfigured(CallerError):
     """A setting is missing or wrong; the text starts with its name."""
 
     status = 503
     code = "not_configured"
 
 
-class Unavailable(HistoryError):
+class Unavailable(CallerError):
     """The database cannot be reached or gave up; the same call may work later."""
 
     status = 503
@@ -76,67 +85,58 @@ class KeysUnavailable(Unavailable):
         return str(self)
 
 
-class InvalidValue(HistoryError, ValueError):
+class InvalidValue(CallerError, ValueError):
     """A value that cannot be recorded; the text names it."""
 
     status = 400
     code = "invalid_value"
 
 
-class NotAuthenticated(HistoryError):
+class NotAuthenticated(CallerError):
     """No token, or one that does not hold."""
 
     status = 401
     code = "not_authenticated"
 
 
-class Forbidden(HistoryError):
+class Forbidden(CallerError):
     """Known, but not allowed to do this."""
 
     status = 403
     code = "not_allowed"
 
 
-class NotFound(HistoryError, LookupError):
+class NotFound(CallerError, LookupError):
     """No such row, or someone else's."""
 
     status = 404
     code = "not_found"
 
 
-class MethodNotAllowed(HistoryError):
+class MethodNotAllowed(CallerError):
     """The path exists, but not for this method."""
 
     status = 405
     code = "method_not_allowed"
 
 
-class Conflict(HistoryError):
+class Conflict(CallerError):
     """What is recorded already does not allow it."""
 
     status = 409
     code = "conflict"
 
 
-class LeaseLost(Conflict):
+class LeaseLost(InternalError):
     """The job's lease ran out and another worker may have it; nothing was written."""
 
-    code = "lease_lost"
-    told = False
 
-
-class Repeated(Conflict):
+class DuplicateRequest(InternalError):
     """What was to be recorded once has been, as the generation whose id is the text; nothing was written now."""
 
-    code = "repeated"
-    told = False
 
-
-class Throttled(Conflict):
+class Throttled(InternalError):
     """A limit on submitting holds this POST back; the text starts with the limit's name."""
-
-    code = "throttled"
-    told = False
 
 
 class ArchiveFailed(Conflict):
@@ -149,25 +149,35 @@ class ArchiveFailed(Conflict):
         self.failure_code: ArchiveFailureCode = failure_code
 
 
-class TooLarge(HistoryError):
+class TooLarge(CallerError):
     """The request is larger than the platform takes."""
 
     status = 413
     code = "too_large"
 
 
-class MachineFault(HistoryError):
+class MachineFault(InternalError):
     """This machine could not do its part: it says nothing of the video, which is tried again, elsewhere and later."""
 
     status = 503
     code = "machine_fault"
-    told = False
 
 
-class SceneFailure(HistoryError):
+class StorageError(InternalError):
+    """The object store cannot be used, or answered as none does; the text starts with the setting to look at.
+
+    What was to be stored may be there all the same.
+    """
+
+    code = "storage_failed"
+
+
+class StoreRefused(StorageError):
+    """The object store said no (4xx): it holds nothing new."""
+
+
+class SceneFailure(InternalError):
     """A scene has no video for this reason; failure_code is of the closed set."""
-
-    told = False
 
     def __init__(self, failure_code: FailureCode, message: str, *, final: bool = False) -> None:
         super().__init__(message)
@@ -181,14 +191,7 @@ class SceneFailure(HistoryError):
         return FAILURE_CODES
 
 
-class StoreRefused(SceneFailure):
-    """The object store said no (4xx): it holds nothing new. After any other failure it may."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__("storage_failed", message)
-
-
-class ProviderError(HistoryError):
+class ProviderError(InternalError):
     """A video provider's answer, or the lack of one; retry_after is in seconds where it named any.
 
     answer is what came of an answer to a POST, for whoever has to find out what became of it: bounded, storable and
@@ -197,7 +200,6 @@ class ProviderError(HistoryError):
 
     status = 502
     code = "provider_error"
-    told = False
 
     def __init__(self, message: str, *, retry_after: float | None = None, answer: str | None = None) -> None:
         super().__init__(message)

@@ -96,7 +96,7 @@ def test_an_error_of_ours_is_its_status_and_code_with_its_sentence(
     [
         errors.LeaseLost("another has it"),
         errors.Throttled("SORA_SUBMITTING"),
-        errors.SceneFailure("storage_failed", "no bucket"),
+        errors.StorageError("no bucket"),
         errors.ProviderUnavailable("gateway.example"),
     ],
     ids=lambda error: type(error).__name__,

@@ -11,7 +11,7 @@ import pytest
 
 from generation_history.db import database
 from generation_history.db.database import Database
-from generation_history.record.generation_manager import GenerationManager, Once
+from generation_history.record.generation_manager import GenerationManager, IdempotencyKey
 
 pytestmark = pytest.mark.usefixtures("db")
 
@@ -147,7 +147,7 @@ def test_two_transactions_at_once_record_one_generation(manager, db, counts):
 
     def create(one: GenerationManager) -> str:
         together.wait()
-        return one.create_with_scenes("x", "url", {"soft": ["a"]}, once=Once("key", {"a": 1}))["id"]
+        return one.create_with_scenes("x", "url", {"soft": ["a"]}, once=IdempotencyKey("key", {"a": 1}))["id"]
 
     with ThreadPoolExecutor(4) as threads:
         assert len(set(threads.map(create, managers))) == 1

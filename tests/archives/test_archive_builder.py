@@ -14,7 +14,7 @@ from generation_history.archives import archive_builder
 from generation_history.archives.archive_builder import ArchiveBuilder
 from generation_history.archives.archive_queue import ArchiveQueue
 from generation_history.archives.archives import Archives
-from generation_history.errors import ArchiveFailed, LeaseLost, SceneFailure
+from generation_history.errors import ArchiveFailed, LeaseLost, StorageError
 from generation_history.storage.keys import scene_key
 from generation_history.storage.multipart_upload import PART_BYTES, MultipartUpload
 from generation_history.storage.object_store import PIECE_BYTES, ObjectStore
@@ -139,7 +139,7 @@ def hooked(spaces) -> HookedStore:
 
 
 def down(**_: object) -> None:
-    raise SceneFailure("storage_failed", "the store is down")
+    raise StorageError("the store is down")
 
 
 # ---------------------------------------------------------------- what is built

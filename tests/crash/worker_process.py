@@ -16,7 +16,7 @@ from generation_history.archives.archive_builder import ArchiveBuilder
 from generation_history.archives.archive_queue import ArchiveQueue
 from generation_history.db.database import Database
 from generation_history.media import ffmpeg
-from generation_history.providers import sora
+from generation_history.providers import download
 from generation_history.providers.sora import SoraProvider
 from generation_history.storage.object_store import ObjectStore
 from generation_history.work.job_queue import JobQueue
@@ -46,7 +46,7 @@ def die_before(owner: Any, name: str) -> None:
 
 def die_in_the_download() -> None:
     """Half of the first piece reaches the file, then the process ends."""
-    pieces = sora.chunks
+    pieces = download.chunks
 
     def halved(response: Any) -> Any:
         if not (response.headers.get("Content-Type") or "").startswith("video/"):
@@ -56,7 +56,7 @@ def die_in_the_download() -> None:
             yield piece[: len(piece) // 2]
             die()
 
-    sora.chunks = halved
+    download.chunks = halved
 
 
 def uploads(kind: str) -> Callable[..., bool]:

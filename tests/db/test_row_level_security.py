@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from generation_history.api.api_keys import fingerprint
-from generation_history.record.generation_manager import GenerationManager, Once
+from generation_history.record.generation_manager import GenerationManager, IdempotencyKey
 from scripts.operate.api_key import create, revoke
 from tests.support.old_names import OLD_NAMES
 
@@ -84,7 +84,7 @@ NOBODY = "00000000-0000-7000-8000-000000000000"
 def record(manager: GenerationManager) -> SimpleNamespace:
     """One row of this owner in every table."""
     made = manager.create_with_scenes(
-        "https://video.example/ad", "url", {"soft": ["a"]}, metadata={"prompts_data": 1}, once=Once("key", 1)
+        "https://video.example/ad", "url", {"soft": ["a"]}, metadata={"prompts_data": 1}, once=IdempotencyKey("key", 1)
     )
     variant = manager.get_generation(made["id"])["variants"][0]
     scene = variant["scenes"][0]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from generation_history.errors import SceneFailure
+from generation_history.errors import StorageError
 from generation_history.storage.object_store import ObjectStore
 from scripts.operate import migrate, smoke
 from scripts.release import build, deploy
@@ -121,7 +121,7 @@ def test_an_older_version_is_gone_back_to_without_its_migrations(run, happened):
 
 def test_a_bucket_that_cannot_be_used_is_said_before_anything_is_done(run, happened, monkeypatch, capsys):
     def refuse(_: ObjectStore) -> None:
-        raise SceneFailure("storage_failed", "DO_SPACES_BUCKET: there is no such bucket")
+        raise StorageError("DO_SPACES_BUCKET: there is no such bucket")
 
     monkeypatch.setattr(ObjectStore, "check", refuse)
 

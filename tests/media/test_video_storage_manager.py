@@ -15,7 +15,15 @@ import pytest
 import requests
 from botocore.exceptions import IncompleteReadError
 
-from generation_history.errors import HistoryError, InvalidValue, JobGone, NotConfigured, SceneFailure, StoreRefused
+from generation_history.errors import (
+    HistoryError,
+    InvalidValue,
+    JobGone,
+    NotConfigured,
+    SceneFailure,
+    StorageError,
+    StoreRefused,
+)
 from generation_history.ids import uuid7
 from generation_history.media.video_storage_manager import VideoStorageManager
 from generation_history.storage.object_store import ObjectStore
@@ -145,7 +153,7 @@ def test_a_video_whose_picture_cannot_be_made_is_stored_and_says_why(videos, scr
 
 @pytest.fixture
 def putting_pictures_fails_as(store, monkeypatch):
-    def arrange(failure: SceneFailure) -> None:
+    def arrange(failure: StorageError) -> None:
         put = store.put
 
         def put_no_pictures(key, path, *, content_type):
@@ -162,7 +170,7 @@ def test_a_picture_that_the_store_may_have_taken_is_tried_again(
     store, content_url, generation_id, putting_pictures_fails_as
 ):
     """A scene that said it has none would leave an object that no row names."""
-    putting_pictures_fails_as(SceneFailure("storage_failed", "no answer"))
+    putting_pictures_fails_as(StorageError("no answer"))
 
     with pytest.raises(SceneFailure, match="no answer"):
         VideoStorageManager(store=store).process_and_store_video(content_url, KEY, generation_id, "soft", 1)
@@ -245,7 +253,7 @@ def test_a_store_that_refuses_is_told_from_one_that_may_have_the_object(
 ):
     scripted.script(*[answer(status, b"<Error><Code>Any</Code></Error>", kind="text/xml")] * 3)
 
-    with pytest.raises(SceneFailure) as failure:
+    with pytest.raises(StorageError) as failure:
         ObjectStore(replace(spaces, endpoint=scripted.base_url.removesuffix("/v1"))).put(
             "key", Path(film_path), content_type="video/mp4"
         )

@@ -7,7 +7,7 @@ import pytest
 import requests
 
 from generation_history.errors import HistoryError, InvalidValue, JobGone, NotAllowed, ProviderUnavailable, SceneFailure
-from generation_history.providers import http
+from generation_history.providers import download, http
 from generation_history.providers import sora as sora_module
 from generation_history.providers.sora import SoraProvider
 from tests.support.fakes import MP4
@@ -218,7 +218,7 @@ def test_what_came_instead_of_a_video_is_said(provider, scripted, target):
 
 @pytest.mark.parametrize("announced", [True, False])
 def test_a_video_that_is_too_large_is_refused_for_good(provider, scripted, target, monkeypatch, announced):
-    monkeypatch.setattr(sora_module, "MAX_VIDEO_BYTES", len(MP4) - 1)
+    monkeypatch.setattr(download, "MAX_VIDEO_BYTES", len(MP4) - 1)
     length = len(MP4) if announced else None
     scripted.script(raw(head(200, {"Content-Type": "video/mp4", "Content-Length": length}) + MP4))
 
@@ -229,7 +229,7 @@ def test_a_video_that_is_too_large_is_refused_for_good(provider, scripted, targe
 
 
 def test_a_video_of_just_the_largest_size_is_taken(provider, scripted, target, monkeypatch):
-    monkeypatch.setattr(sora_module, "MAX_VIDEO_BYTES", len(MP4))
+    monkeypatch.setattr(download, "MAX_VIDEO_BYTES", len(MP4))
     scripted.script(VIDEO)
 
     assert provider.fetch(url(scripted), target) == len(MP4)

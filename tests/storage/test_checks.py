@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from generation_history import settings
-from generation_history.errors import NotAllowed, NotConfigured, ProviderUnavailable, SceneFailure
+from generation_history.errors import NotAllowed, NotConfigured, ProviderUnavailable, StorageError
 from generation_history.providers.sora import SoraProvider
 from generation_history.settings import SpacesSettings
 from generation_history.storage.object_store import ObjectStore
@@ -58,7 +58,7 @@ def test_a_server_that_is_no_object_store_is_a_wrong_do_spaces_endpoint(
     scripted.script(given)
     elsewhere = replace(spaces, endpoint=scripted.base_url.removesuffix("/v1"))
 
-    with pytest.raises(SceneFailure, match=r"^DO_SPACES_ENDPOINT\b[^\n]+$"):
+    with pytest.raises(StorageError, match=r"^DO_SPACES_ENDPOINT\b[^\n]+$"):
         ObjectStore(elsewhere).check()
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from generation_history.errors import SceneFailure, StoreRefused
+from generation_history.errors import StorageError, StoreRefused
 from generation_history.settings import SpacesSettings
 from generation_history.storage.multipart_upload import PART_BYTES, MultipartUpload
 from generation_history.storage.object_store import (
@@ -165,7 +165,7 @@ def test_a_bucket_that_is_there_will_do(place, store):
     ids=["bucket", "endpoint"],
 )
 def test_a_store_or_bucket_that_is_not_there_is_told_by_its_setting(settings, wrong, blamed):
-    with pytest.raises(SceneFailure, match=rf"^{blamed}\b[^\n]+$"):
+    with pytest.raises(StorageError, match=rf"^{blamed}\b[^\n]+$"):
         ObjectStore(replace(settings, **wrong)).check()
 
 
@@ -275,7 +275,7 @@ def test_bytes_that_were_put_are_read_back(store, key, content):
 def test_more_bytes_than_asked_for_are_an_error(store, key):
     store.put_bytes(key, b"12345", content_type="application/json")
 
-    with pytest.raises(SceneFailure, match="DO_SPACES_ENDPOINT"):
+    with pytest.raises(StorageError, match="DO_SPACES_ENDPOINT"):
         store.get_bytes(key, most_bytes=4)
 
 
@@ -374,9 +374,9 @@ def test_nothing_is_left_of_an_upload_that_was_aborted(store, key, begun):
     store.abort_upload(key, upload_id)
 
     assert uploads(store, key) == []
-    with pytest.raises(SceneFailure, match="DO_SPACES_ENDPOINT"):
+    with pytest.raises(StorageError, match="DO_SPACES_ENDPOINT"):
         store.upload_part(key, upload_id, 3, b"late")
-    with pytest.raises(SceneFailure, match="DO_SPACES_ENDPOINT"):
+    with pytest.raises(StorageError, match="DO_SPACES_ENDPOINT"):
         store.finish_upload(key, upload_id, tags, sum(map(len, PARTS)))
     assert store.size(key) is None
 
@@ -384,7 +384,7 @@ def test_nothing_is_left_of_an_upload_that_was_aborted(store, key, begun):
 def test_an_upload_of_parts_that_were_never_sent_is_refused(store, key, begun):
     upload_id, tags = begun()
 
-    with pytest.raises(SceneFailure, match="DO_SPACES_ENDPOINT"):
+    with pytest.raises(StorageError, match="DO_SPACES_ENDPOINT"):
         store.finish_upload(key, upload_id, [*tags, tags[0]], 2 * sum(map(len, PARTS)))
 
     assert store.size(key) is None
@@ -559,7 +559,7 @@ def test_a_localstack_is_where_the_environment_says_and_keeps_nothing(host, monk
         store.begin_upload("left", content_type="text/plain")
         assert store.get_bytes("left", most_bytes=1) == b"x"
 
-    with pytest.raises(SceneFailure, match="DO_SPACES_BUCKET"):
+    with pytest.raises(StorageError, match="DO_SPACES_BUCKET"):
         store.check()
 
 

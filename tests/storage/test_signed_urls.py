@@ -15,7 +15,7 @@ from botocore.credentials import Credentials
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from generation_history import settings
+from generation_history import environment, settings
 from generation_history.settings import SpacesSettings
 from generation_history.storage.keys import owned_key, scene_key, thumbnail_key
 from generation_history.storage.object_store import SIGNED_URL_SECONDS, SIGNING_WINDOW_SECONDS, ObjectStore
@@ -78,7 +78,7 @@ def test_a_signed_url_is_the_one_that_botocore_makes(
     key: str, now: int, region: str, access_key: str, secret_key: str, endpoint: str, *, path_style: bool
 ):
     ours = store(
-        endpoint=settings._url("DO_SPACES_ENDPOINT", endpoint),
+        endpoint=environment.url("DO_SPACES_ENDPOINT", endpoint),
         region=region,
         access_key=access_key,
         secret_key=secret_key,

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from generation_history.errors import SceneFailure
+from generation_history.errors import StorageError
 from generation_history.settings import SpacesSettings
 from generation_history.storage import object_store
 from generation_history.storage.object_store import ObjectStore
@@ -46,7 +46,7 @@ DOUBTS: dict[str, Answer] = {
 def test_what_may_be_there_is_not_told_to_be_missing(scripted: ScriptedServer, scripted_store: ObjectStore, doubt: str):
     scripted.script(DOUBTS[doubt])
 
-    with pytest.raises(SceneFailure, match="DO_SPACES_"):
+    with pytest.raises(StorageError, match="DO_SPACES_"):
         scripted_store.get_bytes(KEY, most_bytes=1000)
     # A connection that is left open is a warning here, and that fails.
     gc.collect()
@@ -98,7 +98,7 @@ def test_an_answer_that_comes_byte_by_byte_is_given_up(
     scripted.script(drip)
     began = time.monotonic()
 
-    with pytest.raises(SceneFailure, match=r"DO_SPACES_ENDPOINT.* took longer than"):
+    with pytest.raises(StorageError, match=r"DO_SPACES_ENDPOINT.* took longer than"):
         call(scripted_store)
 
     assert time.monotonic() - began < 3

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from generation_history.errors import SceneFailure, StoreRefused
+from generation_history.errors import StorageError, StoreRefused
 from generation_history.settings import SpacesSettings
 from generation_history.storage.multipart_upload import MultipartUpload
 from generation_history.storage.object_store import ObjectStore
@@ -86,7 +86,7 @@ def no_success(request: pytest.FixtureRequest, bucket: Bucket, monkeypatch: pyte
 def test_a_video_is_not_taken_for_stored(no_success, put, struck):
     no_success(*struck)
 
-    with pytest.raises(SceneFailure, match="DO_SPACES_ENDPOINT"):
+    with pytest.raises(StorageError, match="DO_SPACES_ENDPOINT"):
         put()
 
 
@@ -95,7 +95,7 @@ def test_an_object_is_not_taken_for_deleted(no_success, bucket, store, struck):
     bucket.objects[VIDEO] = CONTENT
     no_success(*struck)
 
-    with pytest.raises(SceneFailure, match="DO_SPACES_ENDPOINT"):
+    with pytest.raises(StorageError, match="DO_SPACES_ENDPOINT"):
         store.delete(VIDEO)
 
 
@@ -103,7 +103,7 @@ def test_an_object_is_not_taken_for_deleted(no_success, bucket, store, struck):
 def test_an_archive_is_not_taken_for_stored(no_success, upload, step):
     no_success(step)
 
-    with pytest.raises(SceneFailure, match="DO_SPACES_ENDPOINT"):
+    with pytest.raises(StorageError, match="DO_SPACES_ENDPOINT"):
         upload()
 
 
@@ -112,7 +112,7 @@ def test_an_upload_is_not_taken_for_aborted(no_success, store, struck):
     upload_id = store.begin_upload(ARCHIVE, content_type="application/zip")
     no_success(*struck)
 
-    with pytest.raises(SceneFailure, match="DO_SPACES_ENDPOINT"):
+    with pytest.raises(StorageError, match="DO_SPACES_ENDPOINT"):
         store.abort_upload(ARCHIVE, upload_id)
 
 
@@ -130,7 +130,7 @@ def test_an_upload_is_not_taken_for_aborted(no_success, store, struck):
 def test_a_list_is_not_taken_for_empty(no_success, store, ask):
     no_success()
 
-    with pytest.raises(SceneFailure, match="DO_SPACES_ENDPOINT"):
+    with pytest.raises(StorageError, match="DO_SPACES_ENDPOINT"):
         ask(store)
 
 
@@ -138,7 +138,7 @@ def test_another_servers_bytes_are_no_object(no_success, bucket, store, tmp_path
     bucket.objects[VIDEO] = CONTENT
     no_success("get")
 
-    with pytest.raises(SceneFailure, match="DO_SPACES_ENDPOINT"):
+    with pytest.raises(StorageError, match="DO_SPACES_ENDPOINT"):
         store.get(VIDEO, tmp_path / "got")
     assert not (tmp_path / "got").exists()
 
@@ -162,7 +162,7 @@ def test_a_store_that_kept_other_bytes_is_found_out(bucket, put, kept, tag):
 
     bucket.instead = keep
 
-    with pytest.raises(SceneFailure, match="DO_SPACES_ENDPOINT") as raised:
+    with pytest.raises(StorageError, match="DO_SPACES_ENDPOINT") as raised:
         put()
     assert not isinstance(raised.value, StoreRefused)
 
@@ -170,7 +170,7 @@ def test_a_store_that_kept_other_bytes_is_found_out(bucket, put, kept, tag):
 def test_a_part_of_other_bytes_is_found_out(bucket, upload):
     bucket.instead = answering(part=answer(200, b"", ETag=f'"{OTHER}"'))
 
-    with pytest.raises(SceneFailure, match="DO_SPACES_ENDPOINT"):
+    with pytest.raises(StorageError, match="DO_SPACES_ENDPOINT"):
         upload()
 
 
@@ -185,7 +185,7 @@ def test_an_archive_that_is_not_whole_is_found_out(bucket, upload, kept):
 
     bucket.instead = keep
 
-    with pytest.raises(SceneFailure, match="DO_SPACES_ENDPOINT") as raised:
+    with pytest.raises(StorageError, match="DO_SPACES_ENDPOINT") as raised:
         upload()
     assert not isinstance(raised.value, StoreRefused)
 
@@ -195,7 +195,7 @@ def test_an_object_that_is_still_there_is_not_deleted(bucket, store, status):
     bucket.objects[VIDEO] = CONTENT
     bucket.instead = answering(delete=answer(status, b""))
 
-    with pytest.raises(SceneFailure, match="DO_SPACES_ENDPOINT"):
+    with pytest.raises(StorageError, match="DO_SPACES_ENDPOINT"):
         store.delete(VIDEO)
 
 
@@ -203,14 +203,14 @@ def test_objects_of_others_are_never_listed(bucket, store):
     """What a list names may be deleted: a proxy that drops the query would have the whole bucket purged."""
     bucket.instead = answering(list=listed("generations/g/", {VIDEO: 1, "generations/h/soft/scene_1.mp4": 1}))
 
-    with pytest.raises(SceneFailure, match="DO_SPACES_ENDPOINT"):
+    with pytest.raises(StorageError, match="DO_SPACES_ENDPOINT"):
         list(store.keys("generations/g/"))
 
 
 def test_a_list_of_another_prefix_is_not_taken_for_empty(bucket, store):
     bucket.instead = answering(list=listed("generations/h/", {}))
 
-    with pytest.raises(SceneFailure, match="DO_SPACES_ENDPOINT"):
+    with pytest.raises(StorageError, match="DO_SPACES_ENDPOINT"):
         list(store.keys("generations/g/"))
 
 
@@ -221,7 +221,7 @@ def test_uploads_of_others_are_never_listed(bucket, store):
     )
     bucket.instead = answering(uploads=xml("ListMultipartUploadsResult", f"<IsTruncated>false</IsTruncated>{told}"))
 
-    with pytest.raises(SceneFailure, match="DO_SPACES_ENDPOINT"):
+    with pytest.raises(StorageError, match="DO_SPACES_ENDPOINT"):
         list(store.unfinished_uploads("generations/g/"))
 
 
@@ -239,7 +239,7 @@ def test_uploads_of_others_are_never_listed(bucket, store):
 def test_a_list_that_does_not_end_well_is_an_error(bucket, store, more):
     bucket.instead = answering(list=listed("generations/", {VIDEO: 1}, more=more))
 
-    with pytest.raises(SceneFailure, match="DO_SPACES_ENDPOINT"):
+    with pytest.raises(StorageError, match="DO_SPACES_ENDPOINT"):
         list(store.keys("generations/"))
 
 
@@ -247,7 +247,7 @@ def test_a_list_of_fewer_objects_than_it_counts_is_an_error(bucket, store):
     told = "<Name>bucket</Name><KeyCount>7</KeyCount><IsTruncated>false</IsTruncated>"
     bucket.instead = answering(list=xml("ListBucketResult", told))
 
-    with pytest.raises(SceneFailure, match="DO_SPACES_ENDPOINT"):
+    with pytest.raises(StorageError, match="DO_SPACES_ENDPOINT"):
         list(store.keys("generations/"))
 
 
@@ -256,7 +256,7 @@ def test_a_list_of_uploads_that_does_not_end_is_an_error(bucket, store, more):
     content = f"<IsTruncated>true</IsTruncated>{more}"
     bucket.instead = answering(uploads=xml("ListMultipartUploadsResult", content))
 
-    with pytest.raises(SceneFailure, match="DO_SPACES_ENDPOINT"):
+    with pytest.raises(StorageError, match="DO_SPACES_ENDPOINT"):
         list(store.unfinished_uploads("generations/"))
 
 
@@ -266,7 +266,7 @@ def test_a_body_that_is_cut_is_no_object(bucket, store, tmp_path, length):
     told = head(200, {"Content-Type": "video/mp4", "ETag": '"t"', "Content-Length": length})
     bucket.instead = answering(get=lambda to: to.sendall(told + CONTENT[:-5]))
 
-    with pytest.raises(SceneFailure, match="DO_SPACES_ENDPOINT"):
+    with pytest.raises(StorageError, match="DO_SPACES_ENDPOINT"):
         store.get(VIDEO, tmp_path / "got")
     assert not (tmp_path / "got").exists()
 
@@ -278,7 +278,7 @@ def test_a_refusal_after_a_lost_answer_is_no_refusal(scripted, store, put):
     """The client asked again by itself: the store may have taken the object the first time."""
     scripted.script(hang_up, error(403, "AccessDenied"))
 
-    with pytest.raises(SceneFailure) as raised:
+    with pytest.raises(StorageError) as raised:
         put()
 
     assert len(scripted.requests) == 2
@@ -315,7 +315,7 @@ def test_an_archive_whose_answer_was_lost_is_stored(bucket, upload):
 def test_an_upload_that_the_store_does_not_know_is_no_archive(bucket, upload):
     bucket.instead = answering(complete=error(404, "NoSuchUpload"))
 
-    with pytest.raises(SceneFailure, match="DO_SPACES_ENDPOINT"):
+    with pytest.raises(StorageError, match="DO_SPACES_ENDPOINT"):
         upload()
 
 
@@ -459,7 +459,7 @@ def test_a_store_that_must_not_be_asked_is_no_proof(bucket, put):
     bucket.tag = lambda _: "t"
     bucket.instead = answering(list=error(403, "AccessDenied"))
 
-    with pytest.raises(SceneFailure) as raised:
+    with pytest.raises(StorageError) as raised:
         put()
 
     assert not isinstance(raised.value, StoreRefused)
@@ -468,5 +468,5 @@ def test_a_store_that_must_not_be_asked_is_no_proof(bucket, put):
 def test_the_document_of_a_completion_is_needed(bucket, upload):
     bucket.instead = answering(complete=xml("InitiateMultipartUploadResult", "<ETag>t</ETag>"))
 
-    with pytest.raises(SceneFailure, match="DO_SPACES_ENDPOINT"):
+    with pytest.raises(StorageError, match="DO_SPACES_ENDPOINT"):
         upload()

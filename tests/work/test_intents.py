@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg import conninfo, sql
 
-from generation_history.errors import NotAllowed, NotSent, OutcomeUnknown, Rejected, SceneFailure, Unavailable
+from generation_history.errors import NotAllowed, NotSent, OutcomeUnknown, Rejected, StorageError, Unavailable
 from generation_history.settings import Limits
 from generation_history.work import posts, submit_step
 from generation_history.work.intents import Intent, Intents
@@ -50,7 +50,7 @@ class Unreliable:
         while self.meanwhile:
             self.meanwhile.pop()()
         if "read" in self.failing:
-            raise SceneFailure("storage_failed", "DO_SPACES_ENDPOINT: it cannot be used")
+            raise StorageError("DO_SPACES_ENDPOINT: it cannot be used")
         return found
 
     def write(self, intent: Intent) -> None:
@@ -58,7 +58,7 @@ class Unreliable:
         if not fails or self.taken:
             self.real.write(intent)
         if fails:
-            raise SceneFailure("storage_failed", "DO_SPACES_ENDPOINT: it cannot be used")
+            raise StorageError("DO_SPACES_ENDPOINT: it cannot be used")
 
 
 @pytest.fixture
@@ -443,7 +443,7 @@ def test_nothing_is_adopted_while_the_bucket_cannot_be_asked(scenes, provider, m
     provider.after_submit = fail_with(OutcomeUnknown("no answer"))
     scenes.step()
     with monkeypatch.context() as away:
-        fail = fail_with(SceneFailure("storage_failed", "DO_SPACES_ENDPOINT is away"))
+        fail = fail_with(StorageError("DO_SPACES_ENDPOINT is away"))
         away.setattr(Posts, "was_posted_since", lambda _posts, job: fail(job))
         scenes.step()
     assert scenes.job(scene_id)[0::2] == ("find", "DO_SPACES_ENDPOINT is away")

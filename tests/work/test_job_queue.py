@@ -7,9 +7,9 @@ from uuid import uuid4
 
 import pytest
 
+from generation_history.backoff import backoff, poll_interval
 from generation_history.errors import Conflict, InvalidValue, LeaseLost
 from generation_history.providers import VideoJob, VideoRequest
-from generation_history.work.backoff import backoff, poll_interval
 from generation_history.work.job_queue import JobQueue
 from generation_history.work.webhooks import Deliveries, Delivery
 

@@ -11,7 +11,7 @@ import pytest
 from generation_history.archives.archive_builder import ArchiveBuilder
 from generation_history.archives.archive_queue import KEPT_DAYS, ArchiveQueue
 from generation_history.archives.archives import Archives
-from generation_history.errors import NotFound, SceneFailure
+from generation_history.errors import NotFound, StorageError
 from generation_history.media.video_storage_manager import VideoStorageManager
 from generation_history.storage.keys import scene_key, thumbnail_key
 from generation_history.storage.object_store import ObjectStore
@@ -300,7 +300,7 @@ def test_a_store_that_is_down_leaves_the_rows_and_says_why(manager, purge, worke
     purge.run(seconds=60)
     pass_fence()
 
-    with pytest.raises(SceneFailure, match="DO_SPACES_ENDPOINT"):
+    with pytest.raises(StorageError, match="DO_SPACES_ENDPOINT"):
         Purge(worker_db, ObjectStore(replace(spaces, endpoint="http://127.0.0.1:9"))).run(seconds=60)
 
     assert left(generation_id) == before
@@ -318,10 +318,10 @@ def test_one_object_that_cannot_be_removed_keeps_no_other_generation_waiting(
 
     def delete(key: str) -> None:
         if ids[0] in key:
-            raise SceneFailure("storage_failed", "the object is locked")
+            raise StorageError("the object is locked")
         store.delete(key)
 
-    with pytest.raises(SceneFailure, match="locked"):
+    with pytest.raises(StorageError, match="locked"):
         Purge(worker_db, altered(store, delete=delete)).run(seconds=60)
 
     assert [left(generation_id) == (0, 0) for generation_id in ids] == [False, True, True]
@@ -341,9 +341,9 @@ def test_a_purge_stops_at_a_store_that_fails_again_and_again(
 
     def delete(key: str) -> None:
         tried.append(key)
-        raise SceneFailure("storage_failed", "the store is down")
+        raise StorageError("the store is down")
 
-    with pytest.raises(SceneFailure, match="down"):
+    with pytest.raises(StorageError, match="down"):
         Purge(worker_db, altered(store, delete=delete)).run(seconds=60)
 
     assert len(tried) == MAX_FAILURES
@@ -361,7 +361,7 @@ def test_rows_stay_where_the_store_only_says_that_the_objects_are_gone(
     pass_fence()
     before = left(generation_id)
 
-    with pytest.raises(SceneFailure, match="DO_SPACES_ENDPOINT"):
+    with pytest.raises(StorageError, match="DO_SPACES_ENDPOINT"):
         Purge(worker_db, altered(store, delete=lambda _: None)).run(seconds=60)
 
     assert left(generation_id) == before

@@ -21,6 +21,7 @@ from generation_history.errors import (
     ProviderUnavailable,
     Rejected,
     SceneFailure,
+    StorageError,
     Throttled,
     Unavailable,
 )
@@ -335,7 +336,7 @@ ROWS: dict[str, tuple[Step, Exception, tuple[Any, ...], tuple[Any, ...], str | N
     ),
     "a bucket that cannot be asked for a job": (
         "find",
-        SceneFailure("storage_failed", "DO_SPACES_ENDPOINT is away"),
+        StorageError("DO_SPACES_ENDPOINT is away"),
         ("retry", "DO_SPACES_ENDPOINT is away", None),
         ("fail", "submit_unknown", "DO_SPACES_ENDPOINT is away"),
         None,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from generation_history.errors import SceneFailure
+from generation_history.errors import StorageError
 from generation_history.media.video_storage_manager import VideoStorageManager
 from generation_history.storage.keys import scene_key
 from generation_history.storage.object_store import ObjectStore
@@ -25,7 +25,7 @@ class Store(ObjectStore):
 
     def put(self, key, path, *, content_type):
         if self.broken:
-            raise SceneFailure("storage_failed", self.broken)
+            raise StorageError(self.broken)
         return super().put(key, path, content_type=content_type)
 
 

@@ -11,13 +11,13 @@ from generation_history.api.request_models import Cost, MetadataKinds, Prompts, 
 from generation_history.api.response_schemas import answers
 from generation_history.models import VariantType
 from generation_history.needs import needs
-from generation_history.record.generation_manager import Once
+from generation_history.record.generation_manager import IdempotencyKey
 
 NEEDS = needs("record", "owners")
 router = Router()
 main = handler(router)
 
-IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", max_length=200, pattern="^[!-~]([ -~]*[!-~])?$")]
+KeyHeader = Annotated[str | None, Header(alias="Idempotency-Key", max_length=200, pattern="^[!-~]([ -~]*[!-~])?$")]
 
 
 class NewGeneration(Wanted):
@@ -44,14 +44,14 @@ class NewGeneration(Wanted):
 
 
 @router.post("/history/generations", responses=answers(202, generation_id=str))
-def create_generation(body: Annotated[NewGeneration, Body()], idempotency_key: IdempotencyKey = None) -> Response[str]:
+def create_generation(body: Annotated[NewGeneration, Body()], idempotency_key: KeyHeader = None) -> Response[str]:
     """202 with the new generation's id; with prompts its scenes are queued for the provider, each once.
 
     Under an Idempotency-Key the same request is recorded once, and answered alike however often it comes.
     """
     metadata = body.metadata.model_dump() if body.metadata else None
     # As it came: a default that is added one day makes no other request of one that is tried again.
-    once = Once(idempotency_key, router.current_event.json_body) if idempotency_key else None
+    once = IdempotencyKey(idempotency_key, router.current_event.json_body) if idempotency_key else None
     if body.prompts:
         generation = history().create_with_scenes(
             body.source_video_url,
@@ -78,6 +78,6 @@ def create_generation(body: Annotated[NewGeneration, Body()], idempotency_key: I
 
 
 @router.post("/clone", responses=answers(202, generation_id=str))
-def clone(body: Annotated[NewGeneration, Body()], idempotency_key: IdempotencyKey = None) -> Response[str]:
+def clone(body: Annotated[NewGeneration, Body()], idempotency_key: KeyHeader = None) -> Response[str]:
     """The same by the name that the front end has for it, where a gateway can route that here."""
     return create_generation(body, idempotency_key)

@@ -5,11 +5,10 @@ from functools import cache
 
 from aws_lambda_powertools.event_handler.api_gateway import Response, Router
 
-from generation_history import settings
+from generation_history import bootstrap, settings
 from generation_history.api.app import handler, ok
 from generation_history.api.authentication import bears
 from generation_history.api.response_schemas import answers
-from generation_history.db import database
 from generation_history.errors import NotAuthenticated
 from generation_history.models import Health
 from generation_history.needs import needs
@@ -30,8 +29,7 @@ MAX_UNREACHABLE_SECONDS = 900.0
 
 @cache
 def _monitoring() -> Monitoring:
-    db = database.connect(settings.worker_database_url(), setting="WORKER_DATABASE_URL")
-    return Monitoring(db)
+    return Monitoring(bootstrap.work_database())
 
 
 def _admit(headers: Mapping[str, str], _method: str) -> None:

@@ -3,12 +3,10 @@
 import logging
 from typing import Any
 
-from generation_history import logs, settings
+from generation_history import bootstrap, logs
 from generation_history.api.events import Context, request_id
-from generation_history.db import database
 from generation_history.errors import HistoryError
 from generation_history.needs import needs
-from generation_history.storage.object_store import ObjectStore
 from generation_history.work.purge import Purge
 
 NEEDS = needs("queue", "objects")
@@ -24,8 +22,8 @@ def main(event: dict[str, Any], context: Context) -> dict[str, Any]:  # noqa: AR
     """{"purged": how many generations}, or {"error": why none could be}."""
     with logs.about(request_id=request_id(context)):
         try:
-            db = database.connect(settings.worker_database_url(), setting="WORKER_DATABASE_URL")
-            purge = Purge(db, ObjectStore(settings.spaces()))
+            db = bootstrap.work_database()
+            purge = Purge(db, bootstrap.object_store())
             purged = purge.run(seconds=context.get_remaining_time_in_millis() / 1000 - MARGIN_SECONDS)
         except HistoryError as error:
             logger.error("the purge cannot go on: %s", error)  # noqa: TRY400

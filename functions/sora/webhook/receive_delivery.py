@@ -4,10 +4,9 @@ from functools import cache
 
 from aws_lambda_powertools.event_handler.api_gateway import Response, Router
 
-from generation_history import settings
+from generation_history import bootstrap, settings
 from generation_history.api.app import handler, ok
 from generation_history.api.response_schemas import answers, reads, refuses
-from generation_history.db import database
 from generation_history.errors import TooLarge
 from generation_history.needs import needs
 from generation_history.work import webhooks
@@ -21,8 +20,7 @@ main = handler(router, admit=lambda _headers, _method: None)
 
 @cache
 def _deliveries() -> Deliveries:
-    db = database.connect(settings.worker_database_url(), setting="WORKER_DATABASE_URL")
-    return Deliveries(db)
+    return Deliveries(bootstrap.work_database())
 
 
 @router.post(

@@ -7,8 +7,7 @@ import time
 from typing import Final, Literal, NamedTuple, get_args
 from uuid import UUID
 
-from generation_history import settings
-from generation_history.db import database
+from generation_history import bootstrap
 from generation_history.errors import Forbidden, NotAuthenticated
 
 Scope = Literal["read", "write"]
@@ -58,7 +57,7 @@ def owner_of_key(key: str, method: str) -> tuple[UUID, frozenset[str]]:
 
 def _look_up(sha256: bytes) -> _Known:
     _believed.pop(sha256, None)
-    db = database.connect(settings.database_url(), setting="DATABASE_URL")
+    db = bootstrap.record_database()
     rows = db.run(None, ("select owner_id, scopes from owner_of_api_key(%(sha256)s)", {"sha256": sha256}))
     if not rows:
         raise NotAuthenticated("the API key does not hold")

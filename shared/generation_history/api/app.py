@@ -37,6 +37,7 @@ from generation_history.api.events import (
 )
 from generation_history.api.http_caching import represented
 from generation_history.errors import (
+    CallerError,
     HistoryError,
     InvalidValue,
     MethodNotAllowed,
@@ -287,7 +288,7 @@ def _error(error: Exception, request_id: str) -> Response[str]:
     if isinstance(error, RequestValidationError):
         error = InvalidValue(_what_is_invalid(error.errors()))
     status, code, said = 500, "internal", "something went wrong here; the log has it under this request_id"
-    if isinstance(error, HistoryError) and type(error) is not HistoryError and error.told:
+    if isinstance(error, CallerError):
         status, code, said = error.status, error.code, str(error)
     if isinstance(error, Unavailable):
         # Where it is and as whom we ask for it is nobody's business.

@@ -1,17 +1,16 @@
 """Records as HTTP shows them: with links that open for a while to whoever has them."""
 
 from datetime import datetime
-from functools import cache, cached_property, lru_cache
+from functools import cached_property, lru_cache
 from typing import cast
 
-from generation_history import json_codec, settings
+from generation_history import bootstrap, json_codec
 from generation_history.api.fast_link_signing import has_links, iso, sign_in_place
 from generation_history.api.trimming import Shown
 from generation_history.archives.archives import Archive
 from generation_history.archives.download_names import archive_name, attachment
 from generation_history.models import Generation, Scene, Variant
 from generation_history.storage.keys import owned_key
-from generation_history.storage.object_store import ObjectStore
 from generation_history.storage.signing import SigningWindow
 
 #: A page asked for again within the signing window costs no signing. Mostly these take some 8 MB, at the worst 40.
@@ -77,7 +76,7 @@ class SignedLinks:
 
     @cached_property
     def _window(self) -> SigningWindow:
-        return self._given or _store(settings.spaces()).signing_window()
+        return self._given or bootstrap.object_store().signing_window()
 
 
 def download_link(url: str | None, generation_id: str, disposition: str) -> tuple[str, str] | None:
@@ -85,21 +84,16 @@ def download_link(url: str | None, generation_id: str, disposition: str) -> tupl
     key = owned_key(url, generation_id) if url else None
     if key is None:
         return None
-    signed, ends = _store(settings.spaces()).signed_url(key, disposition=disposition)
+    signed, ends = bootstrap.object_store().signed_url(key, disposition=disposition)
     return signed, iso(ends)
 
 
 def archive_link(archive: Archive) -> tuple[str, datetime]:
     """A link that downloads an archive that is ready, and when it ends: not later than the archive itself."""
     disposition = attachment(archive_name(archive["source_video_url"]))
-    url, expires_at = _store(settings.spaces()).signed_url(archive["key"], disposition=disposition)
+    url, expires_at = bootstrap.object_store().signed_url(archive["key"], disposition=disposition)
     kept_until = archive["expires_at"]
     return url, min(expires_at, datetime.fromisoformat(kept_until)) if kept_until else expires_at
-
-
-@cache
-def _store(spaces: settings.SpacesSettings) -> ObjectStore:
-    return ObjectStore(spaces)
 
 
 @lru_cache(RECORDS_KEPT)

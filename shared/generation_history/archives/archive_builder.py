@@ -11,7 +11,7 @@ from typing import IO, Any, Final, cast
 from generation_history import logs
 from generation_history.archives.archive_queue import ArchiveQueue, Build
 from generation_history.archives.archives import ArchivedFile
-from generation_history.errors import ArchiveFailed, HistoryError, LeaseLost, SceneFailure
+from generation_history.errors import ArchiveFailed, HistoryError, LeaseLost, StorageError
 from generation_history.models import ArchiveFailureCode
 from generation_history.storage.keys import owned_key
 from generation_history.storage.multipart_upload import MultipartUpload
@@ -67,7 +67,7 @@ class ArchiveBuilder:
         """What is known to stay so is given up at once, everything else at its deadline."""
         known = isinstance(error, (HistoryError, OutOfTime))
         reason = str(error) if known else f"{type(error).__name__}: {error}"
-        code: ArchiveFailureCode = "storage_failed" if isinstance(error, SceneFailure) else "timed_out"
+        code: ArchiveFailureCode = "storage_failed" if isinstance(error, StorageError) else "timed_out"
         try:
             if isinstance(error, ArchiveFailed):
                 self._queue.give_up(build, error.failure_code, reason)
@@ -126,7 +126,7 @@ class ArchiveBuilder:
                         digest.update(piece)
                         progress.add(len(piece))
             if entry.file_size != size:
-                raise SceneFailure("storage_failed", f"{what} broke off after {entry.file_size} of {size} bytes")
+                raise StorageError(f"{what} broke off after {entry.file_size} of {size} bytes")
         except FileNotFoundError:
             raise ArchiveFailed("video_missing", f"{what} is not in the store") from None
         progress.videos += 1

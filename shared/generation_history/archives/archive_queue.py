@@ -9,11 +9,11 @@ from typing import Any, Final, LiteralString
 from uuid import UUID
 
 from generation_history.archives.archives import Contents
+from generation_history.backoff import backoff
 from generation_history.db.database import Database
 from generation_history.errors import LeaseLost
 from generation_history.models import ArchiveFailureCode
-from generation_history.work.backoff import backoff
-from generation_history.work.job_queue import recordable
+from generation_history.recordable import recordable
 
 #: An archive, or why there is none, is kept this long.
 KEPT_DAYS: Final = 7

@@ -9,9 +9,8 @@ import json
 from typing import Any, Final, Literal, TypedDict, cast
 from uuid import UUID
 
-from generation_history import settings
+from generation_history import bootstrap
 from generation_history.archives.download_names import video_name
-from generation_history.db import database
 from generation_history.db.database import Database
 from generation_history.errors import Conflict, NotFound
 from generation_history.ids import uuid7
@@ -86,7 +85,7 @@ class Archives:
 
     def __init__(self, owner_id: UUID, *, db: Database | None = None) -> None:
         self._owner_id = owner_id
-        self._db = db or database.connect(settings.database_url(), setting="DATABASE_URL")
+        self._db = db or bootstrap.record_database()
 
     def ask(self, generation_id: str) -> Archive:
         """The archive of what is stored by now, to be built unless it is there; a Conflict while nothing is stored.

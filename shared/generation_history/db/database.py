@@ -23,12 +23,12 @@ from generation_history.db import sqlstates
 from generation_history.db.one_write import Connection, Row
 from generation_history.errors import (
     Conflict,
+    DuplicateRequest,
     HistoryError,
     InvalidValue,
     LeaseLost,
     NotConfigured,
     NotFound,
-    Repeated,
     Throttled,
     Unavailable,
 )
@@ -61,7 +61,7 @@ _RAISED: dict[str, type[HistoryError]] = {
     "GH002": Conflict,
     "GH003": NotFound,
     "GH004": Throttled,
-    "GH005": Repeated,
+    "GH005": DuplicateRequest,
 }
 
 #: What a broken constraint means to a caller. What is not here is told by the constraint's own name.

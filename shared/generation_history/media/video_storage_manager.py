@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import get_args
 from uuid import uuid4
 
-from generation_history import settings
+from generation_history import bootstrap
 from generation_history.errors import (
     HistoryError,
     InvalidValue,
@@ -18,6 +18,7 @@ from generation_history.errors import (
     MachineFault,
     ProviderError,
     SceneFailure,
+    StorageError,
     StoreRefused,
 )
 from generation_history.files.machine_faults import machine_faults
@@ -27,7 +28,8 @@ from generation_history.ids import as_uuid
 from generation_history.media import ffmpeg
 from generation_history.models import VariantType, VideoMetadata
 from generation_history.providers import VideoProvider, factory
-from generation_history.providers.sora import DOWNLOAD_SECONDS, MAX_VIDEO_BYTES
+from generation_history.providers.download import MAX_VIDEO_BYTES
+from generation_history.providers.sora import DOWNLOAD_SECONDS
 from generation_history.storage.keys import scene_key, thumbnail_key
 from generation_history.storage.object_store import ObjectStore
 
@@ -101,14 +103,14 @@ class VideoStorageManager:
     ) -> tuple[str, str | None, VideoMetadata] | None:
         """As store(), of a video that the store has already; None where it has none. No provider is asked."""
         key = _checked_key(generation_id, variant_type, scene_number, attempt)
-        with _temp_files() as (video, thumbnail), machine_faults("inspect a stored video"):
+        with _temp_files() as (video, thumbnail), machine_faults("inspect a stored video"), _storage_failures():
             return self._inspect_and_store(key, video, thumbnail) if self._find(key, video) else None
 
     def _fetch_and_store(
         self, provider: VideoProvider, content_url: str, key: str, seconds: float | None, *, reuse_stored: bool
     ) -> tuple[str, str | None, VideoMetadata]:
         # Whatever the steps do not say by themselves: files and memory that only this machine has too little of.
-        with _temp_files() as (video, thumbnail), machine_faults("bring a video home"):
+        with _temp_files() as (video, thumbnail), machine_faults("bring a video home"), _storage_failures():
             self._download_or_find(provider, content_url, key, video, seconds, reuse_stored=reuse_stored)
             return self._inspect_and_store(key, video, thumbnail)
 
@@ -223,14 +225,16 @@ class VideoStorageManager:
     def upload_video_to_spaces(self, video_path: str, generation_id: str, variant_type: str, scene_number: int) -> str:
         """The plain URL of the stored video."""
         key = _checked_key(generation_id, variant_type, scene_number, 1)
-        return self.object_store.put(key, _readable(video_path), content_type="video/mp4")
+        with _storage_failures():
+            return self.object_store.put(key, _readable(video_path), content_type="video/mp4")
 
     def upload_thumbnail_to_spaces(
         self, thumbnail_path: str, generation_id: str, variant_type: str, scene_number: int
     ) -> str:
         """The plain URL of the stored thumbnail."""
         key = thumbnail_key(_checked_key(generation_id, variant_type, scene_number, 1))
-        return self.object_store.put(key, _file(thumbnail_path), content_type="image/jpeg")
+        with _storage_failures():
+            return self.object_store.put(key, _file(thumbnail_path), content_type="image/jpeg")
 
     def cleanup_temp_directory(self, max_age_hours: float = 24) -> int:
         """The number of files removed from the temporary folder because they were older than that."""
@@ -248,7 +252,7 @@ class VideoStorageManager:
     def object_store(self) -> ObjectStore:
         """The bucket that videos are kept in."""
         if self._store is None:
-            self._store = ObjectStore(settings.spaces())
+            self._store = bootstrap.object_store()
         return self._store
 
 
@@ -261,6 +265,15 @@ def _checked_key(generation_id: str, variant_type: str, scene_number: int, attem
     if not 1 <= scene_number <= MAX_SCENE_NUMBER:
         raise InvalidValue(f"scene_number must be from 1 to {MAX_SCENE_NUMBER}")
     return scene_key(generation, variant_type, scene_number, attempt=attempt)
+
+
+@contextmanager
+def _storage_failures() -> Generator[None]:
+    """What the store cannot do in the block is why a scene has no video: the one place where it becomes that."""
+    try:
+        yield
+    except StorageError as error:
+        raise SceneFailure("storage_failed", str(error)) from error
 
 
 @contextmanager

@@ -6,11 +6,8 @@ a failed job with an error status and the job as its body, or errors as {"detail
 
 import re
 import threading
-import time
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
@@ -30,11 +27,9 @@ from generation_history.errors import (
     SceneFailure,
 )
 from generation_history.files import mp4
-from generation_history.files.machine_faults import machine_faults, shortage
-from generation_history.files.temp_space import TEMP_SPACE
+from generation_history.files.machine_faults import shortage
 from generation_history.http_client import bounded
-from generation_history.models import FailureCode
-from generation_history.providers import UnnamedAnswer, VideoJob, VideoRequest, answers, plain_values
+from generation_history.providers import UnnamedAnswer, VideoJob, VideoRequest, answers, download, plain_values
 from generation_history.providers.answer_parts import is_page
 from generation_history.providers.http import (
     CONNECT_SECONDS,
@@ -43,7 +38,6 @@ from generation_history.providers.http import (
     Session,
     TookTooLong,
     answering,
-    chunks,
     get_across_redirects,
     never_left,
     read_answer,
@@ -56,8 +50,6 @@ SUBMIT_SECONDS = 60.0
 #: Looking through all pages of a list.
 FIND_SECONDS = 120.0
 DOWNLOAD_SECONDS = 300.0
-#: Four of them at once fit into a function whose temporary files are in memory.
-MAX_VIDEO_BYTES = 128 * 1024 * 1024
 LIST_PAGE = 100
 MAX_LIST_PAGES = 20
 
@@ -266,19 +258,19 @@ class SoraProvider:
                 ) as response,
             ):
                 head = self._check_answer(response)
-                return _save(response, head, target, limit)
+                return download.save(response, head, target, limit)
         except TookTooLong:
-            _drop(target)
+            download.discard(target)
             raise SceneFailure("download_failed", f"the download took more than {limit:.0f} s") from None
         except UnclearUrl as error:
             raise SceneFailure("download_failed", f"the provider redirects to what is refused: {error}") from None
         except (requests.RequestException, OSError, ValueError) as error:
-            _drop(target)
+            download.discard(target)
             if lacking := shortage(error):
                 raise MachineFault(f"this machine cannot download: {lacking}") from None
             raise SceneFailure("download_failed", f"the download broke off: {type(error).__name__}") from None
         except BaseException:
-            _drop(target)
+            download.discard(target)
             raise
 
     def _check_answer(self, response: requests.Response) -> bytes:
@@ -286,7 +278,7 @@ class SoraProvider:
         kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if response.ok and (kind.startswith("video/") or kind in {"", "application/octet-stream"}):
             return b""
-        head = _head(response) if response.ok else b""
+        head = download.first_bytes(response) if response.ok else b""
         if mp4.may_begin(head):
             return head
         # A gateway may answer an error as 200 with a page or JSON.
@@ -318,73 +310,6 @@ class SoraProvider:
 
     def _host(self) -> str:
         return self._base.host
-
-
-def _head(response: requests.Response) -> bytes:
-    """The first piece of the body, long enough to tell an mp4 by."""
-    head = b""
-    for chunk in chunks(response):
-        head += chunk
-        if len(head) >= mp4.BOX_HEAD_BYTES:
-            break
-    return head
-
-
-def _save(response: requests.Response, head: bytes, target: Path, seconds: float) -> int:
-    announced = response.headers.get("Content-Length", "")
-    length = int(announced) if announced.isdecimal() else None
-    if length is not None and length > MAX_VIDEO_BYTES:
-        raise SceneFailure("invalid_video", f"the video has {length} bytes, more than {MAX_VIDEO_BYTES}", final=True)
-    deadline = time.monotonic() + seconds
-    # What is packed for the way says nothing of its length on the disk.
-    size = None if response.headers.get("Content-Encoding") else length
-    with machine_faults("use the temporary folder"):
-        TEMP_SPACE.reserve(target, size, most=MAX_VIDEO_BYTES, until=deadline)
-    try:
-        received = _write(chain([head] if head else [], chunks(response)), target, deadline, seconds)
-    except requests.ConnectionError as error:
-        if shortage(error):
-            raise
-        # urllib3 counts against the content-length.
-        came = target.stat().st_size
-        said = f"the video is truncated: {came} of {announced or 'unknown'} bytes came"
-        raise SceneFailure("download_failed", said) from None
-    if received == 0:
-        raise SceneFailure("invalid_video", "the provider sent an empty video")
-    with machine_faults("read the video"):
-        TEMP_SPACE.settle(target)
-        mp4.check_is_mp4(target)
-        whole = mp4.is_whole(target, announced=length is not None)
-    if not whole:
-        # Only a length tells a broken file from one that broke off.
-        code: FailureCode = "download_failed" if length is None else "invalid_video"
-        raise SceneFailure(code, f"the video is truncated: its boxes go on after the {received} bytes that came")
-    return received
-
-
-def _write(pieces: Iterable[bytes], target: Path, deadline: float, seconds: float) -> int:
-    """The number of bytes written; a failure to write is this machine's, one to read is not."""
-    received = 0
-    with machine_faults("write the video"):
-        file = target.open("xb", buffering=0)
-    with file:
-        for piece in pieces:
-            received += len(piece)
-            if received > MAX_VIDEO_BYTES:
-                raise SceneFailure("invalid_video", f"the video has more than {MAX_VIDEO_BYTES} bytes", final=True)
-            if time.monotonic() > deadline:
-                raise SceneFailure("download_failed", f"the download took more than {seconds:.0f} s")
-            with machine_faults("write the video"):
-                rest = memoryview(piece)
-                while rest:
-                    rest = rest[file.write(rest) :]
-    return received
-
-
-def _drop(target: Path) -> None:
-    with suppress(OSError):
-        target.unlink(missing_ok=True)
-    TEMP_SPACE.release(target)
 
 
 def _accepts(status: int, answer: Any, job: VideoJob) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from generation_history.db.database import Statement
-from generation_history.errors import InvalidValue, Repeated
+from generation_history.errors import DuplicateRequest, InvalidValue
 from generation_history.ids import as_uuid, uuid7
 from generation_history.models import METADATA_KINDS, Generation, MetadataRow, Variant
 from generation_history.record.generation_reader import (
@@ -23,7 +23,7 @@ from generation_history.record.validation import checked, shallow
 
 
 @dataclass(frozen=True)
-class Once:
+class IdempotencyKey:
     """A key under which its owner records one generation only, and the request, as JSON holds it, that it came with."""
 
     key: str
@@ -53,7 +53,7 @@ class GenerationManager(SceneWriter):
         *,
         start: bool = False,
         metadata: Mapping[str, Any] | None = None,
-        once: Once | None = None,
+        once: IdempotencyKey | None = None,
     ) -> Generation:
         """The new generation, pending; with start it is processing and its variants exist.
 
@@ -79,7 +79,7 @@ class GenerationManager(SceneWriter):
         model: str | None = None,
         size: str | None = None,
         seconds: int | None = None,
-        once: Once | None = None,
+        once: IdempotencyKey | None = None,
     ) -> Generation:
         """A generation with all its variants and scenes, recorded and queued for submission in one transaction.
 
@@ -235,7 +235,7 @@ class GenerationManager(SceneWriter):
         generation_id: UUID,
         statements: Sequence[Statement],
         metadata: Mapping[str, Any] | None,
-        once: Once | None,
+        once: IdempotencyKey | None,
     ) -> Generation:
         """The generation that the statements record, the first of them its row; or what was recorded before."""
         generation, *parts = statements
@@ -247,7 +247,7 @@ class GenerationManager(SceneWriter):
         read: Statement = (READ_GENERATION, {"id": generation_id})
         try:
             return cast("Generation", self._record_of("generation", generation, *parts, read))
-        except Repeated as before:
+        except DuplicateRequest as before:
             return cast("Generation", self._record_of("generation", (READ_DELETED_TOO, {"id": str(before)})))
 
     def _create_statements(

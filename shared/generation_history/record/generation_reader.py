@@ -5,8 +5,7 @@ from datetime import UTC, date, datetime
 from typing import Any, Final, LiteralString, cast
 from uuid import UUID
 
-from generation_history import json_codec, settings
-from generation_history.db import database
+from generation_history import bootstrap, json_codec, settings
 from generation_history.db.database import Database, Statement
 from generation_history.errors import InvalidValue, NotFound
 from generation_history.ids import as_uuid
@@ -120,7 +119,7 @@ class GenerationReader:
         if owner is None:
             raise InvalidValue("owner_id must be a UUID")
         self.owner_id: Final = owner
-        self._db = db or database.connect(settings.database_url(), setting="DATABASE_URL")
+        self._db = db or bootstrap.record_database()
 
     def get_generation(self, generation_id: str) -> Generation | None:
         """The generation with its variants, their scenes with prompts, and its metadata; None where there is none."""

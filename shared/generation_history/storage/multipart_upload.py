@@ -7,7 +7,7 @@ from typing import Final, Self
 
 from typing_extensions import Buffer  # collections.abc has it from Python 3.12 on only
 
-from generation_history.errors import SceneFailure
+from generation_history.errors import StorageError
 from generation_history.storage.object_store import ObjectStore
 
 logger = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class MultipartUpload(io.RawIOBase):
             return
         try:
             self._store.abort_upload(self._key, upload_id)
-        except SceneFailure as failure:
+        except StorageError as failure:
             # Whoever builds this key next aborts it, or scripts/reconcile does.
             logger.warning("an upload could not be aborted: %s", failure)
 

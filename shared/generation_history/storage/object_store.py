@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, unquote
 
-from generation_history.errors import SceneFailure, StoreRefused
+from generation_history.errors import StorageError, StoreRefused
 from generation_history.settings import SpacesSettings
 from generation_history.storage import etags
 from generation_history.storage.s3_client import NoSuchUpload, OtherAnswer, S3Client
@@ -40,7 +40,7 @@ _Result = TypeVar("_Result")
 
 
 class ObjectStore:
-    """One bucket. A failure to reach or use it is a SceneFailure storage_failed that names the setting to look at.
+    """One bucket. A failure to reach or use it is a StorageError that names the setting to look at.
 
     It is a StoreRefused where the store provably did nothing.
     """
@@ -62,7 +62,7 @@ class ObjectStore:
         return self.url(key)
 
     def put_bytes(self, key: str, body: bytes, *, content_type: str) -> None:
-        """Guarantees within SMALL_SECONDS that the object provably holds these few bytes; else a SceneFailure."""
+        """Guarantees within SMALL_SECONDS that the object provably holds these few bytes; else a StorageError."""
         md5 = hashlib.md5(body, usedforsecurity=False).digest()
         call, headers = self._small_client.call, {"ContentType": content_type, "CacheControl": "no-store"}
         self._in_time(lambda: self._put(call, key, body, len(body), md5, **headers))
@@ -108,7 +108,7 @@ class ObjectStore:
                 file.writelines(pieces)
             if size != listed["Size"]:
                 raise self._failure(f"gave {size} bytes of {key}, but lists {listed['Size']}")
-        except (SceneFailure, OSError):
+        except (StorageError, OSError):
             path.unlink(missing_ok=True)
             raise
         return True
@@ -116,7 +116,7 @@ class ObjectStore:
     def get_bytes(self, key: str, *, most_bytes: int) -> bytes | None:
         """The bytes of a small object within SMALL_SECONDS, None where the store itself says that there is none.
 
-        SceneFailure for whatever else there may be: no answer, another server's, more bytes than that.
+        StorageError for whatever else there may be: no answer, another server's, more bytes than that.
         """
 
         def get() -> bytes | None:
@@ -277,7 +277,7 @@ class ObjectStore:
         """Guarantees that the bucket is there and may be used."""
         # By its list, not by HEAD: a store then says in words what is wrong, and no other server can answer so.
         if "Name" not in self._call("list_objects_v2", MaxKeys=1):
-            raise SceneFailure("storage_failed", f"DO_SPACES_ENDPOINT: {self._settings.endpoint} is no object store")
+            raise StorageError(f"DO_SPACES_ENDPOINT: {self._settings.endpoint} is no object store")
 
     def url(self, key: str) -> str:
         """The plain URL of an object, as kept in a row: it never expires and opens nothing by itself."""
@@ -309,8 +309,8 @@ class ObjectStore:
             self.__dict__.pop("_small_client", None)
             raise self._failure(f"took longer than {SMALL_SECONDS} seconds") from None
 
-    def _failure(self, what: str) -> SceneFailure:
-        return SceneFailure("storage_failed", f"DO_SPACES_ENDPOINT: {self._settings.endpoint} {what}")
+    def _failure(self, what: str) -> StorageError:
+        return StorageError(f"DO_SPACES_ENDPOINT: {self._settings.endpoint} {what}")
 
     def _call(self, operation: str, **arguments: object) -> Any:
         return self._client.call(operation, **arguments)
@@ -335,7 +335,7 @@ def _not_refused() -> Generator[None]:
     try:
         yield
     except StoreRefused as refusal:
-        raise SceneFailure("storage_failed", str(refusal)) from None
+        raise StorageError(str(refusal)) from None
 
 
 def _says_no_content(answer: Any) -> bool:

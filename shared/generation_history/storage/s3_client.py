@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, Final, cast
 
-from generation_history.errors import SceneFailure, StoreRefused
+from generation_history.errors import StorageError, StoreRefused
 from generation_history.settings import SpacesSettings
 
 #: What the body of an answer is, of the operations whose answers have one. A page is none of these.
@@ -28,11 +28,11 @@ _NOT_FOUND: Final = 404
 _one_at_a_time = threading.Lock()
 
 
-class OtherAnswer(SceneFailure):
+class OtherAnswer(StorageError):
     """A success that is none of the operation's; of_a_store is whether it is at least XML, as all of S3's are."""
 
     def __init__(self, message: str, *, of_a_store: bool = False) -> None:
-        super().__init__("storage_failed", message)
+        super().__init__(message)
         self.of_a_store = of_a_store
 
 
@@ -43,7 +43,7 @@ class NoSuchUpload(StoreRefused):
 class S3Client:
     """One bucket, by operations of boto3's client; each waits so long at most for a connection and for each answer.
 
-    A failure is a SceneFailure storage_failed that names the setting to look at, a StoreRefused where the store
+    A failure is a StorageError that names the setting to look at, a StoreRefused where the store
     provably did nothing; FileNotFoundError where it has no such object.
     """
 
@@ -71,11 +71,11 @@ class S3Client:
         # Where everything is redirected, botocore asks for the bucket's region again and again.
         except (BotoCoreError, RecursionError) as error:
             where = f"DO_SPACES_ENDPOINT or DO_SPACES_REGION: {self._settings.endpoint} cannot be used"
-            raise SceneFailure("storage_failed", f"{where}: {type(error).__name__}") from None
+            raise StorageError(f"{where}: {type(error).__name__}") from None
         # botocore's, where an answer is of another shape than its operation's.
         except (TypeError, ValueError, LookupError, AttributeError) as error:
             where = f"DO_SPACES_ENDPOINT: {self._settings.endpoint} answered what cannot be read"
-            raise SceneFailure("storage_failed", f"{where}: {type(error).__name__}") from None
+            raise StorageError(f"{where}: {type(error).__name__}") from None
 
     def _failure(self, answer: Any, key: str) -> Exception:
         """What a refusal means. Only the store's own word that it has no such object is one: a 404 may be anyone's."""
@@ -90,7 +90,7 @@ class S3Client:
         # An earlier try of botocore's, without an answer, may have stored it.
         if 400 <= status < 500 and not told.get("RetryAttempts"):  # noqa: PLR2004
             return StoreRefused(said)
-        return SceneFailure("storage_failed", said)
+        return StorageError(said)
 
     def _s3(self) -> Any:
         with self._lock:

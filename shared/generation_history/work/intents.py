@@ -16,7 +16,7 @@ from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
 
-from generation_history.errors import SceneFailure
+from generation_history.errors import StorageError
 from generation_history.providers import VideoRequest
 from generation_history.storage.object_store import ObjectStore
 
@@ -60,7 +60,7 @@ class Intent:
 
 
 class Intents:
-    """The intents of all attempts, in the bucket; a SceneFailure storage_failed where that cannot be used."""
+    """The intents of all attempts, in the bucket; a StorageError where that cannot be used."""
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
@@ -125,5 +125,5 @@ def _parsed(key: str, body: bytes) -> Intent:
     except ValidationError:
         intent = None
     if intent is None or intent.key != key:
-        raise SceneFailure("storage_failed", f"DO_SPACES_BUCKET: {key} in the bucket is no intent")
+        raise StorageError(f"DO_SPACES_BUCKET: {key} in the bucket is no intent")
     return intent

@@ -10,15 +10,12 @@ from datetime import datetime
 from typing import Any, Final, LiteralString
 from uuid import UUID
 
+from generation_history.backoff import backoff, poll_interval
 from generation_history.db.database import Database, Row, Statement
 from generation_history.ids import uuid7
 from generation_history.models import FailureCode, Status, Step, VideoMetadata
 from generation_history.providers import VideoJob
-from generation_history.work.backoff import backoff, poll_interval
-
-#: What is kept of the reason of a failure, and of an answer that was not understood.
-MAX_REASON_CHARACTERS = 2_000
-MAX_ANSWER_CHARACTERS = 4_000
+from generation_history.recordable import recordable, recordable_answer
 
 CHECK_LEASE: Final[LiteralString] = "select check_lease(%(scene_id)s, %(lease_token)s)"
 #: What the provider said is kept as it came, where that was not understood.
@@ -329,13 +326,3 @@ def write_under_lease(
     if roll_up:
         guarded.append(("select roll_up_scene(%(scene_id)s)", parameters))
     return db.run_each(job.owner_id, *guarded)[2:]
-
-
-def recordable(text: str, most: int = MAX_REASON_CHARACTERS) -> str:
-    """The text as the database takes it, and not too long: an unexpected error may say anything."""
-    return text[:most].replace("\0", "").encode(errors="replace").decode()
-
-
-def recordable_answer(answer: str | None) -> str | None:
-    """The answer of a provider as it is kept with its attempt."""
-    return None if answer is None else recordable(answer, MAX_ANSWER_CHARACTERS)

@@ -5,7 +5,7 @@ from typing import cast
 
 from generation_history.db.database import Database
 from generation_history.models import Health, ProviderState
-from generation_history.work.job_queue import recordable
+from generation_history.recordable import recordable
 
 #: A scene whose step failed so often in a row, for some ten minutes, needs somebody to look.
 STUCK_FAILURES = 8

@@ -5,12 +5,10 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 
-from generation_history import settings
+from generation_history import bootstrap, settings
 from generation_history.archives.archive_builder import ArchiveBuilder
 from generation_history.archives.archive_queue import ArchiveQueue
-from generation_history.db import database
 from generation_history.errors import HistoryError
-from generation_history.storage.object_store import ObjectStore
 from generation_history.work import worker
 from generation_history.work.worker import Worker
 
@@ -61,6 +59,6 @@ def from_settings() -> Poller:
     """A poller as the environment describes it; NotConfigured names what is missing."""
     scenes = worker.from_settings()
     lease_seconds = settings.worker().lease_seconds
-    db = database.connect(settings.worker_database_url(), setting="WORKER_DATABASE_URL")
+    db = bootstrap.work_database()
     queue = ArchiveQueue(db, lease_seconds=lease_seconds)
-    return Poller(scenes, ArchiveBuilder(queue, ObjectStore(settings.spaces()), lease_seconds=lease_seconds))
+    return Poller(scenes, ArchiveBuilder(queue, bootstrap.object_store(), lease_seconds=lease_seconds))

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from generation_history.errors import Conflict, HistoryError, OutcomeUnknown, SceneFailure, Unavailable
+from generation_history.errors import Conflict, HistoryError, LeaseLost, OutcomeUnknown, StorageError, Unavailable
 from generation_history.providers import VideoJob, VideoProvider, VideoRequest
 from generation_history.work.intents import Intent, Intents, fingerprint
 from generation_history.work.job_queue import Job
@@ -52,7 +52,7 @@ class Posts:
             if self.was_made_before(job):
                 return None
             self._intents.write(intent)
-        except SceneFailure as failure:
+        except StorageError as failure:
             raise IntentNotStored(str(failure)) from failure
         if not self._still_stands(job):
             # It is not taken back: it may lie in the place of another's by now, which was posted.
@@ -72,7 +72,7 @@ class Posts:
     def was_made_before(self, job: Job) -> bool:
         """Whether the bucket knows a POST of this attempt that the database has forgotten; it is gone on with then.
 
-        A SceneFailure storage_failed where the bucket cannot be asked; OutcomeUnknown where it does not know the job.
+        A StorageError where the bucket cannot be asked; OutcomeUnknown where it does not know the job.
         """
         before = self._intents.read(job.generation_id, job.scene_id, job.attempt)
         if before is None or before.outcome == "no_job" or before.token in job.unsent_posts:
@@ -96,7 +96,7 @@ class Posts:
         """None, once the bucket says that this POST made no job; else the token that the database must remember."""
         try:
             self._intents.write(replace(intent, outcome="no_job", reason=reason))
-        except SceneFailure as failure:
+        except StorageError as failure:
             logger.warning("scene %s: its intent could not be taken back: %s", intent.scene_id, failure)
             return intent.token
         return None
@@ -125,7 +125,7 @@ class Posts:
         try:
             try:
                 retrying(self._submissions.accept, job, video)
-            except Conflict as refused:
+            except (Conflict, LeaseLost) as refused:
                 became: LateAnswer = retrying(self._submissions.accept_late, job, video)
                 _tell_what_became(job, video, became, refused)
                 return became != "taken"
@@ -148,7 +148,7 @@ class Posts:
         """
         try:
             intent = self._intents.read(job.generation_id, job.scene_id, job.attempt)
-        except SceneFailure as failure:
+        except StorageError as failure:
             logger.warning("scene %s: its intent cannot be read: %s", job.scene_id, failure)
             return False
         if intent is None:
@@ -169,7 +169,7 @@ class Posts:
     def was_posted_since(self, job: Job) -> bool:
         """Whether the bucket knows a POST of a later attempt at the scene, which the database has forgotten.
 
-        A job of the provider's may be of that one then. A SceneFailure storage_failed where the bucket cannot be asked.
+        A job of the provider's may be of that one then. A StorageError where the bucket cannot be asked.
         """
         later = self._intents.after(job.generation_id, job.scene_id, job.attempt)
         return any(intent.outcome != "no_job" for intent in later)
@@ -177,13 +177,13 @@ class Posts:
     def _told_the_bucket(self, accepted: Intent) -> bool:
         try:
             self._intents.write(accepted)
-        except SceneFailure as failure:
+        except StorageError as failure:
             logger.warning("scene %s: the bucket does not know its job: %s", accepted.scene_id, failure)
             return False
         return True
 
 
-def _tell_what_became(job: Job, video: VideoJob, became: LateAnswer, refused: Conflict) -> None:
+def _tell_what_became(job: Job, video: VideoJob, became: LateAnswer, refused: Conflict | LeaseLost) -> None:
     if became in {"known", "resumed"}:
         logger.info("scene %s: the provider's job %s came late: %s", job.scene_id, video.id, became)
         return

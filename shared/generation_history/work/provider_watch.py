@@ -2,7 +2,7 @@
 
 import logging
 
-from generation_history.errors import Conflict, LeaseLost, ProviderError
+from generation_history.errors import Conflict, ProviderError
 from generation_history.models import ProviderState
 from generation_history.providers import VideoProvider
 from generation_history.providers.factory import Providers
@@ -50,8 +50,6 @@ class ProviderWatch:
         if job.bound_to != provider.base_url:
             try:
                 self._queue.bind(job, provider=provider.name, base_url=provider.base_url)
-            except LeaseLost:
-                raise
             except Conflict as taken:
                 raise JobTaken(str(taken)) from taken
         return provider, job.sora_video_id

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from generation_history.archives.archive_queue import ExpiredArchives
 from generation_history.db.database import Database
-from generation_history.errors import SceneFailure
+from generation_history.errors import StorageError
 from generation_history.storage.object_store import ObjectStore
 from generation_history.work.housekeeping import Housekeeping
 from generation_history.work.intents import Intents
@@ -47,7 +47,7 @@ class Purge:
         self._monitoring.heartbeat("purge")
         while time.monotonic() < deadline and self._fence():
             continue
-        failed: dict[UUID, SceneFailure] = {}
+        failed: dict[UUID, StorageError] = {}
         purged = self._remove_all(self._due, self._remove_generation, failed, deadline)
         archives = self._remove_all(self._due_archives, self._archives.remove, failed, deadline)
         logger.info("purged %d generations, %d archives", purged, archives)
@@ -62,7 +62,7 @@ class Purge:
         self,
         find: Callable[[Iterable[UUID]], list[tuple[UUID, str]]],
         remove_row: Callable[[UUID], bool],
-        failed: dict[UUID, SceneFailure],
+        failed: dict[UUID, StorageError],
         deadline: float,
     ) -> int:
         """How many of what find tells are gone now, first all objects under the prefix, then the row."""
@@ -71,7 +71,7 @@ class Purge:
             for one, prefix in due:
                 try:
                     removed += self._empty(prefix, deadline) and remove_row(one)
-                except SceneFailure as failure:
+                except StorageError as failure:
                     # The others need not wait for this one.
                     failed[one] = failure
                     logger.error("%s cannot be purged: %s", prefix, failure)  # noqa: TRY400
@@ -88,7 +88,7 @@ class Purge:
             self._store.delete(key)
         # Their rows go next, and with them all that anyone knows of what may be left.
         if keys and any(True for _ in self._store.keys(prefix)):
-            raise SceneFailure("storage_failed", f"DO_SPACES_ENDPOINT: {prefix} still holds objects that were deleted")
+            raise StorageError(f"DO_SPACES_ENDPOINT: {prefix} still holds objects that were deleted")
         for key, upload_id, _ in list(self._store.unfinished_uploads(prefix)):
             self._store.abort_upload(key, upload_id)
         return True

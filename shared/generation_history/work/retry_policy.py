@@ -1,7 +1,6 @@
 """The retry policy: what becomes of a job whose step did not get on, as one table and without a side effect.
 
-decide() is the word on errors, before_step(), after_search() and after_poll() on what is no error. The worker carries
-an Outcome out, in one place (Worker._carry_out).
+decide() is the word on errors, before_step(), after_search() and after_poll() on what is no error.
 """
 
 import logging
@@ -12,8 +11,8 @@ from typing import Any, Final
 from uuid import UUID
 
 from generation_history.errors import (
-    Conflict,
     HistoryError,
+    InternalError,
     JobGone,
     LeaseLost,
     MachineFault,
@@ -25,6 +24,7 @@ from generation_history.errors import (
     ProviderUnavailable,
     Rejected,
     SceneFailure,
+    StorageError,
     Throttled,
 )
 from generation_history.models import FailureCode, ProviderState, Step
@@ -61,7 +61,7 @@ _NO_VIDEO: Final[Mapping[str, tuple[FailureCode, str]]] = {
 }
 
 
-class ServerNotNamed(HistoryError):
+class ServerNotNamed(InternalError):
     """SORA_BASE_URL does not name the server that knows the job: the job waits until somebody sets it."""
 
 
@@ -69,15 +69,15 @@ class ProviderGone(ProviderError):
     """The provider answers as if it had no videos at all: its not knowing a job, or its refusal, says nothing."""
 
 
-class JobTaken(Conflict):
+class JobTaken(InternalError):
     """The provider's job is another scene's."""
 
 
-class IntentNotStored(HistoryError):
+class IntentNotStored(InternalError):
     """The bucket could not be told of the POST that was about to be made: so it was not made."""
 
 
-class PostMadeNoJob(HistoryError):
+class PostMadeNoJob(InternalError):
     """The bucket knows that the POST whose job is looked for made none."""
 
 
@@ -316,11 +316,11 @@ def _unexpected(step: Step, error: Exception, job: Job) -> Outcome:
     return _until_deadline(job, OVERDUE_CODES[step], reason, log_level=logging.ERROR, cause=error)
 
 
-_ANY: Final[frozenset[Step]] = frozenset({"submit", "find", "poll", "store"})
 _SUBMIT: Final[frozenset[Step]] = frozenset({"submit"})
 _FIND: Final[frozenset[Step]] = frozenset({"find"})
 _POLL: Final[frozenset[Step]] = frozenset({"poll"})
 _STORE: Final[frozenset[Step]] = frozenset({"store"})
+_ANY: Final = _SUBMIT | _FIND | _POLL | _STORE
 
 #: This step, this error: this wait, this end. The first row that is of both counts.
 #: Only what is raised before a POST was made, or proves that it made no job, may lead to PostAgain or Throttle.
@@ -337,7 +337,7 @@ TABLE: Final[Sequence[tuple[frozenset[Step], type[Exception], Callable[[Step, An
     (_ANY, NotAllowed, _refused),
     (_ANY, ServerNotNamed, _operator_must_act),
     (_FIND, ProviderUnavailable, _cannot_list),
-    (_FIND, SceneFailure, _operator_must_act),
+    (_FIND, StorageError, _operator_must_act),
     (_POLL | _STORE, JobTaken, _taken),
     (_POLL | _STORE, ProviderGone, _gone),
     (_POLL | _STORE, JobGone, _not_known),

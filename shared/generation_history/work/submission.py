@@ -10,21 +10,15 @@ from typing import Any, Final, Literal, LiteralString
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from generation_history.backoff import backoff, jittered, poll_interval
 from generation_history.db.database import Database, Statement
 from generation_history.errors import Conflict
 from generation_history.ids import uuid7
 from generation_history.providers import VideoJob, VideoRequest
+from generation_history.recordable import recordable, recordable_answer
 from generation_history.settings import Limits
-from generation_history.work.backoff import backoff, jittered, poll_interval
 from generation_history.work.intents import fingerprint
-from generation_history.work.job_queue import (
-    CHECK_LEASE,
-    KEEP_ANSWER,
-    Job,
-    recordable,
-    recordable_answer,
-    write_under_lease,
-)
+from generation_history.work.job_queue import CHECK_LEASE, KEEP_ANSWER, Job, write_under_lease
 
 #: A longer id may not fit into an index (record_late_answer has the same limit).
 MAX_ID_BYTES = 2_000

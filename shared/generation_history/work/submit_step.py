@@ -10,7 +10,7 @@ from generation_history.errors import (
     NotSent,
     OutcomeUnknown,
     Rejected,
-    SceneFailure,
+    StorageError,
     Throttled,
     Unavailable,
 )
@@ -87,7 +87,7 @@ class SubmitStep:
     def _was_made_before(self, job: Job) -> bool:
         try:
             return self._posts.was_made_before(job)
-        except SceneFailure:
+        except StorageError:
             return False
 
     def _post(self, job: Job, provider: VideoProvider, request: VideoRequest, intent: Intent) -> Outcome | None:

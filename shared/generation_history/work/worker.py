@@ -7,8 +7,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from functools import cached_property
 
-from generation_history import logs, settings
-from generation_history.db import database
+from generation_history import bootstrap, logs, settings
 from generation_history.errors import HistoryError, Unavailable
 from generation_history.media.video_storage_manager import VideoStorageManager
 from generation_history.models import Step
@@ -236,7 +235,7 @@ def from_settings() -> Worker:
     """A worker as the environment describes it; NotConfigured names what is missing."""
     configured = settings.worker()
     providers = factory.from_settings()
-    db = database.connect(settings.worker_database_url(), setting="WORKER_DATABASE_URL")
+    db = bootstrap.work_database()
     settings.spaces()
     return Worker(
         JobQueue(db, lease_seconds=configured.lease_seconds),

@@ -1,0 +1,88 @@
+"""A video on its way from a provider to a file: bounded, whole, and an mp4."""
+
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from itertools import chain
+from pathlib import Path
+
+import requests
+
+from generation_history.errors import SceneFailure
+from generation_history.files import mp4
+from generation_history.files.machine_faults import machine_faults, shortage
+from generation_history.files.temp_space import TEMP_SPACE
+from generation_history.models import FailureCode
+from generation_history.providers.http import chunks
+
+#: Four of them at once fit into a function whose temporary files are in memory.
+MAX_VIDEO_BYTES = 128 * 1024 * 1024
+
+
+def first_bytes(response: requests.Response) -> bytes:
+    """The first piece of the body, long enough to tell an mp4 by."""
+    head = b""
+    for chunk in chunks(response):
+        head += chunk
+        if len(head) >= mp4.BOX_HEAD_BYTES:
+            break
+    return head
+
+
+def save(response: requests.Response, head: bytes, target: Path, seconds: float) -> int:
+    """The number of bytes of the mp4 that is at target now, whole: head, which was read already, and the rest."""
+    announced = response.headers.get("Content-Length", "")
+    length = int(announced) if announced.isdecimal() else None
+    if length is not None and length > MAX_VIDEO_BYTES:
+        raise SceneFailure("invalid_video", f"the video has {length} bytes, more than {MAX_VIDEO_BYTES}", final=True)
+    deadline = time.monotonic() + seconds
+    # What is packed for the way says nothing of its length on the disk.
+    size = None if response.headers.get("Content-Encoding") else length
+    with machine_faults("use the temporary folder"):
+        TEMP_SPACE.reserve(target, size, most=MAX_VIDEO_BYTES, until=deadline)
+    try:
+        received = _write(chain([head] if head else [], chunks(response)), target, deadline, seconds)
+    except requests.ConnectionError as error:
+        if shortage(error):
+            raise
+        # urllib3 counts against the content-length.
+        came = target.stat().st_size
+        said = f"the video is truncated: {came} of {announced or 'unknown'} bytes came"
+        raise SceneFailure("download_failed", said) from None
+    if received == 0:
+        raise SceneFailure("invalid_video", "the provider sent an empty video")
+    with machine_faults("read the video"):
+        TEMP_SPACE.settle(target)
+        mp4.check_is_mp4(target)
+        whole = mp4.is_whole(target, announced=length is not None)
+    if not whole:
+        # Only a length tells a broken file from one that broke off.
+        code: FailureCode = "download_failed" if length is None else "invalid_video"
+        raise SceneFailure(code, f"the video is truncated: its boxes go on after the {received} bytes that came")
+    return received
+
+
+def _write(pieces: Iterable[bytes], target: Path, deadline: float, seconds: float) -> int:
+    """The number of bytes written; a failure to write is this machine's, one to read is not."""
+    received = 0
+    with machine_faults("write the video"):
+        file = target.open("xb", buffering=0)
+    with file:
+        for piece in pieces:
+            received += len(piece)
+            if received > MAX_VIDEO_BYTES:
+                raise SceneFailure("invalid_video", f"the video has more than {MAX_VIDEO_BYTES} bytes", final=True)
+            if time.monotonic() > deadline:
+                raise SceneFailure("download_failed", f"the download took more than {seconds:.0f} s")
+            with machine_faults("write the video"):
+                rest = memoryview(piece)
+                while rest:
+                    rest = rest[file.write(rest) :]
+    return received
+
+
+def discard(target: Path) -> None:
+    """Guarantees that nothing is left at target, nor kept of the temporary room for it."""
+    with suppress(OSError):
+        target.unlink(missing_ok=True)
+    TEMP_SPACE.release(target)
