@@ -4,7 +4,7 @@ import { config } from "./config.js";
 import { currentToken } from "./token.js";
 
 const TIMEOUT_MS = 35_000;
-const MOST_KEPT = 60;
+const MAX_KEPT = 60;
 /** No header carries anything else. */
 const SENDABLE = /^[\x21-\x7e]+$/;
 const NOT_SENDABLE = "The token has characters that no token has: it may not have been copied as it is.";
@@ -112,7 +112,7 @@ function refusal(response, { error, code, request_id: requestId }) {
 function keep(path, etag, body) {
   answers.delete(path);
   if (etag) answers.set(path, { etag, body });
-  if (answers.size > MOST_KEPT) answers.delete(answers.keys().next().value);
+  if (answers.size > MAX_KEPT) answers.delete(answers.keys().next().value);
 }
 
 function withParams(path, params) {

@@ -1,13 +1,13 @@
 /** What differs between two texts, word by word. */
 
 /** So many words of each are compared; longer texts are told as wholly different. */
-const MOST_WORDS = 3_000;
+const MAX_WORDS = 3_000;
 
 /** Parts {kind, text} in order: "same", "removed" (in before alone), "added" (in after alone). */
 export function wordDiff(before, after) {
   const [a, b] = [before.match(/\s+|[^\s]+/g) ?? [], after.match(/\s+|[^\s]+/g) ?? []];
   if (before === after) return before ? [{ kind: "same", text: before }] : [];
-  if (a.length > MOST_WORDS || b.length > MOST_WORDS) return joined([["removed", before], ["added", after]]);
+  if (a.length > MAX_WORDS || b.length > MAX_WORDS) return joined([["removed", before], ["added", after]]);
   return joined(backtrack(lengths(a, b), a, b));
 }
 

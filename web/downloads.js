@@ -9,7 +9,7 @@ import { currentToken } from "./token.js";
 
 const SOONEST_MS = 700;
 const SELDOM_MS = 10_000;
-const MOST_FAILURES = 5;
+const MAX_FAILURES = 5;
 
 /** Keeps one video, under a name that tells what it is. */
 export async function downloadScene(scene, generation) {
@@ -94,7 +94,7 @@ async function built(id, shown) {
       failures = 0;
     } catch (error) {
       failures += 1;
-      if (failures === MOST_FAILURES || isFinal(error)) throw error;
+      if (failures === MAX_FAILURES || isFinal(error)) throw error;
       pause = Math.max(pause, (error.retryAfter ?? 0) * 1000);
     }
   }

@@ -9,15 +9,15 @@ export const STATUSES = ["processing", "completed", "failed", "pending"];
 export const VARIANTS = ["soft", "medium", "aggressive", "ultra"];
 const NAMES = ["q", "status", "variant", "from", "to"];
 /** What the API takes, in code points. */
-const LEAST_CHARACTERS = 3;
-const MOST_CHARACTERS = 500;
+const MIN_CHARACTERS = 3;
+const MAX_CHARACTERS = 500;
 const TYPING_MS = 250;
 
 /** What the API is asked for, from what the address says. */
 export function asked(view) {
   const q = sought(view.q ?? "");
   return {
-    q: characters(q) >= LEAST_CHARACTERS ? cut(q, MOST_CHARACTERS) : null,
+    q: characters(q) >= MIN_CHARACTERS ? cut(q, MAX_CHARACTERS) : null,
     status: several(view.status).filter((status) => STATUSES.includes(status)).join(",") || null,
     variant_type: VARIANTS.includes(view.variant) ? view.variant : null,
     created_from: startOf(view.from),
@@ -70,7 +70,7 @@ export function clear() {
 
 const sought = (text) => wellFormed(text).trim();
 /** What is typed as the address has it: no longer than the API takes, so that the address stays short enough, too. */
-const typed = (form) => cut(wellFormed(form.elements.q.value), MOST_CHARACTERS);
+const typed = (form) => cut(wellFormed(form.elements.q.value), MAX_CHARACTERS);
 
 function read(form) {
   const given = new FormData(form);
@@ -91,8 +91,8 @@ function fill(form, view) {
 
 function hint(form) {
   const count = characters(sought(form.elements.q.value));
-  const short = count > 0 && count < LEAST_CHARACTERS && `${LEAST_CHARACTERS - count} more to search`;
-  const long = count > MOST_CHARACTERS && `Only the first ${MOST_CHARACTERS} characters are searched for`;
+  const short = count > 0 && count < MIN_CHARACTERS && `${MIN_CHARACTERS - count} more to search`;
+  const long = count > MAX_CHARACTERS && `Only the first ${MAX_CHARACTERS} characters are searched for`;
   form.querySelector(".hint").textContent = short || long || "";
 }
 

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from standardwebhooks import Webhook
 
-from scripts.chaos.environment import Site
+from scripts.chaos.environment import Environment
 from scripts.local.host.launcher import Context
 from sora.webhook.__main__ import main as webhook
 
@@ -26,8 +26,8 @@ Event = tuple[str, bytes]
 class Deliveries:
     """What is sent to the webhook's function, as a gateway would hand it on."""
 
-    def __init__(self, site: Site, chance: random.Random) -> None:
-        self._site = site
+    def __init__(self, environment: Environment, chance: random.Random) -> None:
+        self._env = environment
         self._chance = chance
         self._seen: set[str] = set()
         self._waiting: list[Event] = []
@@ -35,7 +35,7 @@ class Deliveries:
 
     def deliver(self) -> None:
         """Some of what has ended since, in any order; what is not delivered now may be, later."""
-        for job in self._site.control("GET", "jobs")["jobs"]:
+        for job in self._env.control("GET", "jobs")["jobs"]:
             if job["status"] in {"completed", "failed"} and job["id"] not in self._seen:
                 self._seen.add(job["id"])
                 body = {"type": f"video.{job['status']}", "data": {"id": job["id"]}, "object": "event"}

@@ -45,7 +45,7 @@ _PRICES = f"""
 
 
 @dataclass(frozen=True)
-class Site:
+class Environment:
     """Everything there is; the pollers and we reach database and store through their proxies."""
 
     postgres: Postgres
@@ -85,7 +85,7 @@ class Site:
 
 
 @contextmanager
-def site(folder: Path) -> Generator[Site]:
+def environment(folder: Path) -> Generator[Environment]:
     """All of it runs on free ports until the block ends, and its settings are in the environment."""
     passwords = {login: secrets.token_hex(8) for login in (*LOGINS, "postgres", "spaces", "sora", "webhook")}
     with ExitStack() as closing:
@@ -121,7 +121,7 @@ def site(folder: Path) -> Generator[Site]:
             }
         )
         small = closing.enter_context(small_folder(folder / "small-temp"))
-        made = Site(
+        made = Environment(
             postgres,
             database,
             store,

@@ -8,7 +8,7 @@ from typing import Final
 
 import psycopg
 
-from scripts.chaos.environment import Site
+from scripts.chaos.environment import Environment
 from scripts.local.tcp_proxy import MUTE, SILENCE, THROUGH, Fate, answering
 
 #: What may go wrong in each place of the provider, one of them at a time.
@@ -83,11 +83,11 @@ _JUMP = """
 _TRIES = 5
 
 
-class Weather:
+class Faults:
     """All faults from outside: each change brings other ones, or none."""
 
-    def __init__(self, site: Site, chance: random.Random) -> None:
-        self._site = site
+    def __init__(self, environment: Environment, chance: random.Random) -> None:
+        self._env = environment
         self._chance = chance
         # The proxies ask from threads of their own.
         self._fates = random.Random(chance.random())  # noqa: S311
@@ -105,22 +105,22 @@ class Weather:
             }
             for place in places
         }
-        self._site.control("PUT", "faults", plan)
+        self._env.control("PUT", "faults", plan)
         self.counts["provider faults changed"] += 1
 
     def change_store(self) -> None:
         """The store fails in one way, for a share of all connections; those there are break off."""
         share = self._chance.choice((0, 0.3, 0.7, 1))
         kind = self._chance.choice(list(STORE))
-        self._site.spaces.fate = lambda: STORE[kind](self._fates) if self._fates.random() < share else THROUGH
-        self._site.spaces.cut_all()
+        self._env.spaces.fate = lambda: STORE[kind](self._fates) if self._fates.random() < share else THROUGH
+        self._env.spaces.cut_all()
         self.counts[f"store: {kind}" if share else "store: well"] += 1
 
     def lie(self, kind: str) -> None:
         """The store lies in this way, on a share of all connections; those there are break off."""
         share = self._chance.choice((0.3, 0.7, 1))
-        self._site.spaces.fate = lambda: LIES[kind] if self._fates.random() < share else THROUGH
-        self._site.spaces.cut_all()
+        self._env.spaces.fate = lambda: LIES[kind] if self._fates.random() < share else THROUGH
+        self._env.spaces.cut_all()
         self.counts[f"store lies: {kind}"] += 1
 
     def change_database(self) -> None:
@@ -132,13 +132,13 @@ class Weather:
                 return THROUGH
             return Fate(self._fates.randint(300, 60_000), self._fates.choice(("up", "down")))
 
-        self._site.database.fate = fate
-        self._site.database.cut_all()
+        self._env.database.fate = fate
+        self._env.database.cut_all()
         self.counts["database proxies changed"] += 1
 
     def restart_database(self) -> None:
         """Whoever is connected is cut off, and for a moment there is no database."""
-        with self._site.postgres_down():
+        with self._env.postgres_down():
             pass
         self.counts["database restarts"] += 1
 
@@ -162,7 +162,7 @@ class Weather:
         for left in reversed(range(_TRIES)):
             try:
                 # An attempt's times are left alone: the proof goes by them.
-                self._site.rows(_JUMP, seconds)
+                self._env.rows(_JUMP, seconds)
             except (psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable):
                 if not left:
                     raise
@@ -171,12 +171,12 @@ class Weather:
 
     def calm(self) -> None:
         """Nothing fails any more."""
-        self._site.control("DELETE", "faults")
-        for proxy in (self._site.spaces, self._site.database):
+        self._env.control("DELETE", "faults")
+        for proxy in (self._env.spaces, self._env.database):
             proxy.fate = lambda: THROUGH
             proxy.cut_all()
 
     def __str__(self) -> str:
         """How often a connection met a bad fate."""
-        database, store = self._site.database.struck, self._site.spaces.struck
+        database, store = self._env.database.struck, self._env.spaces.struck
         return f"{database} connections to the database failed, {store} to the store"

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import psycopg
 
-from scripts.chaos.environment import Site
+from scripts.chaos.environment import Environment
 
 #: Longer than a lease. Shorter than anybody waits for a lock: what ends a client that never goes on is not tried here.
 FROZEN_SECONDS = 6.0
@@ -23,15 +23,15 @@ _TAKE_TURN = "select pg_advisory_xact_lock(hashtext('admit_submission'))"
 class FrozenClients:
     """Those that stand still now; each goes on, or vanishes, after a while."""
 
-    def __init__(self, site: Site, chance: random.Random) -> None:
-        self._site = site
+    def __init__(self, environment: Environment, chance: random.Random) -> None:
+        self._env = environment
         self._chance = chance
         self._waking: list[tuple[threading.Timer, psycopg.Connection]] = []
         self.counts: Counter[str] = Counter()
 
     def freeze_with_a_generation(self) -> None:
         """One stands still with the lock on somebody's generation, if there is any."""
-        there = self._site.rows("select id, owner_id from generations order by id")
+        there = self._env.rows("select id, owner_id from generations order by id")
         if there:
             generation_id, owner_id = self._chance.choice(there)
             self._freeze(str(owner_id), _LOCK_GENERATION, generation_id)
@@ -43,7 +43,7 @@ class FrozenClients:
         self.counts["clients frozen at their turn"] += 1
 
     def _freeze(self, owner_id: str, lock: str, *parameters: object) -> None:
-        connection = psycopg.connect(self._site.worker_url, autocommit=True, prepare_threshold=None, connect_timeout=5)
+        connection = psycopg.connect(self._env.worker_url, autocommit=True, prepare_threshold=None, connect_timeout=5)
         pipeline = connection.pipeline()
         pipeline.__enter__()  # it never ends as a block does
         connection.execute("begin")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from scripts.chaos.environment import Site
+from scripts.chaos.environment import Environment
 from scripts.local import process
 from scripts.local.host.project import ROOT
 
@@ -50,8 +50,8 @@ class Poller:
 class Pollers:
     """As many as POLLERS, each under the limits that held when it was started."""
 
-    def __init__(self, site: Site, chance: random.Random) -> None:
-        self._site = site
+    def __init__(self, environment: Environment, chance: random.Random) -> None:
+        self._env = environment
         self._chance = chance
         self._running: list[Poller] = []
         self._limits: dict[str, str] = {}
@@ -69,12 +69,12 @@ class Pollers:
 
     def _start(self) -> Poller:
         self._started += 1
-        clock = self._site.folder / f"clock-{self._started}"
+        clock = self._env.folder / f"clock-{self._started}"
         clock.write_text("0")
         command = [sys.executable, "-m", "scripts.local.shifted_clock", str(clock)]
         command += ["scripts.operate.poller", "--impatient", str(PATIENCE_SECONDS)]
-        log = self._site.folder / "pollers.log"
-        temp = self._site.small.make(f"temp-{self._started}")
+        log = self._env.folder / "pollers.log"
+        temp = self._env.small.make(f"temp-{self._started}")
         environment = {**os.environ, **self._limits, "TMPDIR": str(temp)}
         return Poller(process.start(command, log=log, cwd=ROOT, env=environment), clock, temp)
 
@@ -99,7 +99,7 @@ class Pollers:
     def fill_their_folders(self) -> None:
         """There is no room in their temporary folders for a while, or as good as none."""
         users = [poller.process.pid for poller in self._running]
-        self._site.small.fill(users, spare_bytes=self._chance.choice(SPARE_BYTES))
+        self._env.small.fill(users, spare_bytes=self._chance.choice(SPARE_BYTES))
         self.counts["temporary folders full"] += 1
 
     def move_one_clock(self) -> None:

@@ -26,13 +26,13 @@ import psycopg
 
 from generation_history.errors import HistoryError
 from scripts.chaos.deliveries import Deliveries
-from scripts.chaos.environment import LEASE_SECONDS, Site, site
+from scripts.chaos.environment import LEASE_SECONDS, Environment, environment
 from scripts.chaos.failovers import Failovers
-from scripts.chaos.faults import LIES, Weather
+from scripts.chaos.faults import LIES, Faults
 from scripts.chaos.frozen_clients import FrozenClients
 from scripts.chaos.pollers import Pollers
 from scripts.chaos.proof import Proof, prove
-from scripts.chaos.users import People
+from scripts.chaos.users import Users
 from scripts.local import process
 from scripts.operate.migrate import one_line
 from scripts.operate.reconcile import reconcile
@@ -51,12 +51,12 @@ OWNERS = 3
 class Soak:
     """One run: what happens at random, and what came of it."""
 
-    site: Site
+    environment: Environment
     chance: random.Random
     pollers: Pollers
     deliveries: Deliveries
-    weather: Weather
-    people: People
+    faults: Faults
+    users: Users
     clients: FrozenClients
     failovers: Failovers
     told_at: float = 0.0
@@ -64,26 +64,26 @@ class Soak:
     def storm(self, seconds: float) -> None:
         """Everything happens, each thing so many times a second and once at least."""
         often: list[tuple[float, Callable[[], None]]] = [
-            (1.5, self.people.record),
-            (1.0, self.people.retry_one),
-            (0.4, self.people.delete_one),
-            (0.3, self.people.restore_one),
-            (0.2, self.people.purge),
+            (1.5, self.users.record),
+            (1.0, self.users.retry_one),
+            (0.4, self.users.delete_one),
+            (0.3, self.users.restore_one),
+            (0.2, self.users.purge),
             (2.0, self.deliveries.deliver),
             (0.5, self.pollers.kill_one),
             (0.1, self.pollers.freeze_one),
             (0.1, self.pollers.fill_their_folders),
             (0.2, self.pollers.move_one_clock),
             (0.15, self.pollers.change_limits),
-            (0.5, self.weather.change_provider),
-            (0.4, self.weather.change_store),
-            (0.1, self.weather.change_database),
-            (0.1, self.weather.move_clock),
-            (0.02, self.weather.restart_database),
+            (0.5, self.faults.change_provider),
+            (0.4, self.faults.change_store),
+            (0.1, self.faults.change_database),
+            (0.1, self.faults.move_clock),
+            (0.02, self.faults.restart_database),
             (0.02, self.failovers.fall_behind),
             (0.05, self.clients.freeze_with_a_generation),
             (0.05, self.clients.freeze_at_its_turn),
-            *((0.04, partial(self.weather.lie, kind)) for kind in LIES),
+            *((0.04, partial(self.faults.lie, kind)) for kind in LIES),
         ]
         missed = [happen for _, happen in often]
         happenings = sorted(
@@ -122,12 +122,12 @@ class Soak:
 
     def drain(self, seconds: float) -> bool:
         """Whether all the work got done, without faults, and as if no time passed between one due time and the next."""
-        self.weather.calm()
-        self.people.stop()
+        self.faults.calm()
+        self.users.stop()
         self.pollers.begin_anew()
         pause = threading.Event()
         begun = time.monotonic()
-        while self.people.waiting() or self._recover():
+        while self.users.waiting() or self._recover():
             if time.monotonic() > begun + seconds:
                 return False
             self.pollers.keep_up()
@@ -139,15 +139,15 @@ class Soak:
 
     def _recover(self) -> int:
         """The number of paid jobs that the database had forgotten and that are fetched from now on."""
-        return reconcile(self.site.migrate_url, self.site.store, apply=True).recovered
+        return reconcile(self.environment.migrate_url, self.environment.store, apply=True).recovered
 
     def _come_due(self) -> None:
         """What waits is due, and no lease ends later than if the clocks had always been right."""
         end = "now() + make_interval(secs => %s)"
         # Who was frozen with a lock, or is in a deadlock, is waited for the next time.
         with suppress(psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
-            self.site.rows("update jobs set run_at = now() where lease_token is null and run_at > now()")
-            self.site.rows(
+            self.environment.rows("update jobs set run_at = now() where lease_token is null and run_at > now()")
+            self.environment.rows(
                 f"update jobs set run_at = {end} where lease_token is not null and run_at > {end}", *[LEASE_SECONDS] * 2
             )
 
@@ -158,37 +158,37 @@ class Soak:
 
     def __str__(self) -> str:
         """The figures until now."""
-        parts = (self.people, self.pollers, self.weather, self.deliveries, self.clients, self.failovers)
+        parts = (self.users, self.pollers, self.faults, self.deliveries, self.clients, self.failovers)
         counts = sum((part.counts for part in parts), Counter[str]())
         figures = ", ".join(f"{number} {what}" for what, number in sorted(counts.items()))
-        return f"{self.people.waiting()} waiting, {self.weather}, {figures}"
+        return f"{self.users.waiting()} waiting, {self.faults}, {figures}"
 
 
 def soak(folder: Path, *, minutes: float, seed: int) -> Proof:
     """The proof after so many minutes of faults, and as long as all the work takes to get done then."""
     chance = random.Random(seed)  # noqa: S311 - the same happenings for the same seed
-    with site(folder) as at, ExitStack() as closing:
-        weather = Weather(at, chance)
+    with environment(folder) as at, ExitStack() as closing:
+        faults = Faults(at, chance)
         run = Soak(
             at,
             chance,
             Pollers(at, chance),
             Deliveries(at, chance),
-            weather,
-            People(at, chance, [uuid4() for _ in range(OWNERS)]),
+            faults,
+            Users(at, chance, [uuid4() for _ in range(OWNERS)]),
             FrozenClients(at, chance),
-            Failovers(at, chance, keep=weather.keep_clock),
+            Failovers(at, chance, keep=faults.keep_clock),
         )
         closing.callback(run.clients.close)
         closing.callback(run.pollers.close)
-        closing.callback(run.people.stop)
+        closing.callback(run.users.stop)
         run.storm(minutes * 60)
         print(f"it was {run}", flush=True)
         run.drain(minutes * 60 * DRAIN_SHARE + SPARE_SECONDS)
         run.pollers.close()
         # What the last of them had sent half of never arrives.
         at.spaces.cut_all()
-        run.people.purge_the_rest()
+        run.users.purge_the_rest()
         return prove(at.admin_url, at.store, at.provider_url)
 
 

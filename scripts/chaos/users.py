@@ -10,12 +10,12 @@ from uuid import UUID, uuid4
 
 from generation_history.errors import Conflict, NotFound, Unavailable
 from generation_history.record.generation_manager import GenerationManager
-from scripts.chaos.environment import PRICED_MODEL, PRICELESS_MODEL, SIZES, Site
+from scripts.chaos.environment import PRICED_MODEL, PRICELESS_MODEL, SIZES, Environment
 from scripts.local import process
 from scripts.local.host.project import ROOT
 
 #: More work than this waiting is no harder, only longer.
-MOST_WAITING = 60
+MAX_WAITING = 60
 #: What a scene's prompt asks of the simulator; most ask for nothing.
 DIRECTIVES: Final = (*[""] * 14, "[fail]", "[moderate]", "[reject]", "[delay=3]", "[expire=2]", "[expire=4]")
 PURGE_SHARE = 0.4
@@ -24,11 +24,11 @@ FENCED_SECONDS = 60
 PURGE_SECONDS = 30
 
 
-class People:
+class Users:
     """Several owners, and whoever runs the purge."""
 
-    def __init__(self, site: Site, chance: random.Random, owners: list[UUID]) -> None:
-        self._site = site
+    def __init__(self, environment: Environment, chance: random.Random, owners: list[UUID]) -> None:
+        self._env = environment
         self._chance = chance
         self._owners = owners
         self._purge: subprocess.Popen[bytes] | None = None
@@ -36,11 +36,11 @@ class People:
 
     def waiting(self) -> int:
         """The number of scenes that still need work."""
-        return self._site.rows("select count(*) from jobs")[0][0]
+        return self._env.rows("select count(*) from jobs")[0][0]
 
     def record(self) -> None:
         """A generation of one of the owners, of one or two variants, unless enough is waiting."""
-        if self.waiting() > MOST_WAITING:
+        if self.waiting() > MAX_WAITING:
             return
         kinds = self._chance.sample(("soft", "medium", "aggressive", "ultra"), self._chance.randint(1, 2))
         prompts = {
@@ -59,7 +59,7 @@ class People:
 
     def retry_one(self) -> None:
         """A person retries a failed scene, and confirms that the provider has no job of an unanswered POST."""
-        failed = self._site.rows("""
+        failed = self._env.rows("""
             select s.id::text, s.owner_id, s.error_code
             from scenes s join variants v on v.id = s.variant_id join generations g on g.id = v.generation_id
             where s.status = 'failed' and g.deleted_at is null order by s.id
@@ -71,7 +71,7 @@ class People:
 
     def delete_one(self) -> None:
         """A generation is deleted, whatever is under way for it, some for good."""
-        there = self._site.rows("select id::text, owner_id from generations where deleted_at is null order by id")
+        there = self._env.rows("select id::text, owner_id from generations where deleted_at is null order by id")
         if there:
             generation_id, owner_id = self._chance.choice(there)
             purge = self._chance.random() < PURGE_SHARE
@@ -79,7 +79,7 @@ class People:
 
     def restore_one(self) -> None:
         """A deleted generation is wanted back."""
-        deleted = self._site.rows("select id::text, owner_id from generations where deleted_at is not null order by id")
+        deleted = self._env.rows("select id::text, owner_id from generations where deleted_at is not null order by id")
         if deleted:
             generation_id, owner_id = self._chance.choice(deleted)
             self._try("restores", lambda: GenerationManager(owner_id).restore_generation(generation_id))
@@ -109,11 +109,11 @@ class People:
             last.wait(PURGE_SECONDS)
         except subprocess.TimeoutExpired:
             last.kill()
-        return not self._site.rows("select 1 from generations where purge_at <= now()")
+        return not self._env.rows("select 1 from generations where purge_at <= now()")
 
     def _begin_purge(self, fenced_seconds: int) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "scripts.chaos.purge_process", str(fenced_seconds)]
-        return process.start(command, log=self._site.folder / "purges.log", cwd=ROOT)
+        return process.start(command, log=self._env.folder / "purges.log", cwd=ROOT)
 
     def stop(self) -> None:
         """No purge is at work."""

@@ -17,7 +17,7 @@ from scripts.local.stack import Options, Stack, external_parts, forget, stack
 
 #: As a shell says it of what Ctrl-C ended.
 INTERRUPTED = 130
-MOST_PORT = 65_535
+MAX_PORT = 65_535
 
 
 def main() -> int:
@@ -65,8 +65,8 @@ def _options(arguments: argparse.Namespace) -> Options:
 
 
 def _port(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= MOST_PORT:
-        raise argparse.ArgumentTypeError(f"{text} is not a port, from 1 to {MOST_PORT}")
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_PORT:
+        raise argparse.ArgumentTypeError(f"{text} is not a port, from 1 to {MAX_PORT}")
     return int(text)
 
 

@@ -14,7 +14,7 @@ from typing import Final, Self
 
 from scripts.local import ports
 
-MOST_BYTES: Final = 5 * 1024**3
+MAX_BYTES: Final = 5 * 1024**3
 PIECE_BYTES: Final = 256 * 1024
 TIMEOUT_S: Final = 60
 _OWN_ACL: Final = "bucket-owner-full-control"
@@ -148,7 +148,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _refusal(headers: Iterable[tuple[str, str]], length: int) -> str | None:
     """The code that S3 refuses such a request with, if it does."""
-    if length > MOST_BYTES:
+    if length > MAX_BYTES:
         return "EntityTooLarge"
     named = {name.lower(): value for name, value in headers}
     grants = any(name.startswith("x-amz-grant-") for name in named)

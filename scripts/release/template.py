@@ -36,7 +36,7 @@ SECRETS: Final = frozenset(
         *("DO_SPACES_SECRET_KEY", "HISTORY_JWT_SECRET", "HEALTH_TOKEN"),
     }
 )
-MOST_REFERENCES: Final = 60
+MAX_REFERENCES: Final = 60
 SCHEDULES: Final = {"poller": "rate(1 minute)", "purge": "cron(17 * * * ? *)"}
 #: How a webhook wakes the poller: on DigitalOcean, and what is made here.
 OTHER_PLATFORMS: Final = frozenset({"POLLER_WAKE_URL", "POLLER_WAKE_KEY", "POLLER_WAKE_LAMBDA"})

@@ -17,7 +17,7 @@ _URL: Final = re.compile(
     r"(?P<scheme>[a-z0-9+.-]+)(?P<jdbc>:postgresql)?:(?P<rest>//[^?]*)(?:\?(?P<query>.*))?", re.IGNORECASE | re.DOTALL
 )
 _PORTS: Final = re.compile(r"(\d{0,5})(,\d{0,5})*")
-_MOST_PORT: Final = 65_535
+_MAX_PORT: Final = 65_535
 #: What libpq has another word for.
 _INSTEAD: Final = {
     "ssl": "sslmode=require",
@@ -95,7 +95,7 @@ def _is_an_address(named: Mapping[str, Any]) -> bool:
     ports = str(named.get("port") or "")
     if not (hosts or named.get("service")) or not _PORTS.fullmatch(ports):
         return False
-    if any(port and not 0 < int(port) <= _MOST_PORT for port in ports.split(",")):
+    if any(port and not 0 < int(port) <= _MAX_PORT for port in ports.split(",")):
         return False
     if ports.count(",") not in {0, hosts.count(",")}:
         return False

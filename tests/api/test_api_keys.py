@@ -197,7 +197,7 @@ def test_what_cannot_be_a_key_is_not_looked_up(call, by_key, looked_up):
 
 
 def test_no_number_of_keys_fills_the_memory(call, by_key, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(api_keys, "MOST_BELIEVED", 3)
+    monkeypatch.setattr(api_keys, "MAX_BELIEVED", 3)
 
     for _ in range(8):
         assert call("stats", headers=by_key()).status == 200

@@ -14,7 +14,7 @@ from generation_history.api.trimming import MAX_RECORD_BYTES
 
 pytestmark = pytest.mark.usefixtures("db", "open_to_one")
 
-LONGEST_PROMPT = 32_000
+MAX_PROMPT = 32_000
 #: As a body carries them: one byte, two, four, four with its escapes, and seven.
 LETTERS = ["x", "ü", "\U0001f600", '"', "\x01"]
 OMITTED = {"prompts_omitted", "metadata_omitted", "metadata_urls", "scenes_omitted", "texts_cut"}
@@ -59,7 +59,7 @@ def add_scenes(db) -> Callable[[str, int], None]:
 
 @pytest.mark.parametrize("letter", LETTERS)
 def test_prompts_too_large_for_a_detail_are_where_it_says(call, manager, all_scenes, letter: str):
-    prompts = {kind: [letter * LONGEST_PROMPT] * 20 for kind in ("soft", "ultra")}
+    prompts = {kind: [letter * MAX_PROMPT] * 20 for kind in ("soft", "ultra")}
     made = manager.create_with_scenes("https://video.example/ad", "url", prompts, submit=False)
     manager.save_metadata(made["id"], {"hook": "fast"})
 
@@ -78,7 +78,7 @@ def test_prompts_too_large_for_a_detail_are_where_it_says(call, manager, all_sce
 
 
 def test_scenes_are_cut_where_the_answer_is_full_and_go_on_there(call, manager, all_scenes):
-    made = manager.create_with_scenes("x", "url", {"soft": ["ü" * LONGEST_PROMPT] * 30}, submit=False)
+    made = manager.create_with_scenes("x", "url", {"soft": ["ü" * MAX_PROMPT] * 30}, submit=False)
     variant = manager.get_generation(made["id"])["variants"][0]
     url = f"/history/variants/{variant['id']}/scenes"
 
@@ -134,7 +134,7 @@ def test_metadata_too_large_for_a_detail_is_where_it_says(call, manager, generat
 
 def test_prompts_and_metadata_may_both_be_too_large(call, manager, all_scenes, parts):
     large = {"prompts_data": "y" * 1_500_000}
-    made = manager.create_with_scenes("x", "url", {"soft": ["z" * LONGEST_PROMPT] * 60}, metadata=large, submit=False)
+    made = manager.create_with_scenes("x", "url", {"soft": ["z" * MAX_PROMPT] * 60}, metadata=large, submit=False)
 
     generation = call("generations", f"/{made['id']}").json["generation"]
 

@@ -19,7 +19,7 @@ from standardwebhooks import Webhook
 
 from scripts.local.host.project import ROOT
 from scripts.local.stack import Options, stack
-from scripts.release.template import MOST_REFERENCES, POLLERS, SCHEDULES, SECRETS, template
+from scripts.release.template import MAX_REFERENCES, POLLERS, SCHEDULES, SECRETS, template
 from tests.deploy.conftest import Build, failing_total, forget_the_environment
 from tests.deploy.lambda_runtime import Lambda, can_isolate, unpack
 
@@ -124,7 +124,7 @@ def test_no_secret_stands_in_the_template_and_each_function_has_its_own_settings
 
 def test_a_stack_takes_so_many_references_to_secrets():
     """CloudFormation takes 60 dynamic references in a template."""
-    assert 0 < (ROOT / "template.yaml").read_text().count("{{resolve:") <= MOST_REFERENCES
+    assert 0 < (ROOT / "template.yaml").read_text().count("{{resolve:") <= MAX_REFERENCES
 
 
 def test_a_default_of_the_template_is_no_secret_and_no_sketch():

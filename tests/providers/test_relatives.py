@@ -9,8 +9,8 @@ import pytest
 from generation_history.errors import JobGone, OutcomeUnknown, ProviderError, Rejected, SceneFailure
 from generation_history.providers import VideoRequest
 from generation_history.providers.sora import SoraProvider
+from scripts.local.simulator.dialects import MANNERS
 from scripts.local.simulator.jobs import Timing
-from scripts.local.simulator.manners import MANNERS
 from scripts.local.simulator.server import simulator
 from tests.support import films
 from tests.support.raw_client import RawClient

@@ -9,8 +9,8 @@ import pytest
 import requests
 
 from scripts.local.simulator.jobs import Timing
-from scripts.local.simulator.pace import Pace
 from scripts.local.simulator.server import simulator
+from scripts.local.simulator.throttle import Pace
 from tests.support.fakes import MP4
 from tests.support.raw_client import RawClient
 

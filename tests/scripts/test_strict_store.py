@@ -13,7 +13,7 @@ from generation_history.settings import SpacesSettings
 from generation_history.storage.multipart_upload import PART_BYTES, MultipartUpload
 from generation_history.storage.object_store import ObjectStore
 from scripts.local.seaweedfs import SeaweedFS
-from scripts.local.strict_store import MOST_BYTES, StrictStore
+from scripts.local.strict_store import MAX_BYTES, StrictStore
 
 KEY = "generations/strict/soft/scene_1.mp4"
 WEEK_SECONDS = 7 * 24 * 3600
@@ -101,7 +101,7 @@ def test_a_page_may_not_write(strict: ObjectStore):
 
 
 def test_a_body_of_more_than_one_put_takes_is_refused_before_it_is_sent(front: StrictStore):
-    told = {"Content-Length": str(MOST_BYTES + 1), "Expect": "100-continue"}
+    told = {"Content-Length": str(MAX_BYTES + 1), "Expect": "100-continue"}
 
     answer = requests.put(f"{front.endpoint}/any/key", headers=told, timeout=10)
 

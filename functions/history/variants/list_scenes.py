@@ -18,13 +18,13 @@ router = Router()
 main = handler(router)
 
 #: More than a variant usually has; they all come at once then.
-MOST_SCENES = 100
+MAX_SCENES = 100
 
 
 @router.get("/history/variants/<variant_id>/scenes", responses=answers(scenes=list[Scene], next_after=int | None))
 def list_scenes(variant_id: UUID, after: Annotated[int, Query(ge=0, lt=2**31)] = 0) -> Response[str]:
     """The scenes of one variant in order, with prompts; next_after leads to those there was no room for."""
-    variant, scenes = history().get_variant(str(variant_id), after=after, limit=MOST_SCENES + 1)
+    variant, scenes = history().get_variant(str(variant_id), after=after, limit=MAX_SCENES + 1)
     links = SignedLinks()
-    shown = list(that_fit(links.scene(scene, variant["generation_id"]) for scene in scenes[:MOST_SCENES]))
+    shown = list(that_fit(links.scene(scene, variant["generation_id"]) for scene in scenes[:MAX_SCENES]))
     return ok(scenes=shown, next_after=shown[-1]["scene_number"] if len(shown) < len(scenes) else None)

@@ -10,20 +10,20 @@ Name = TypeVar("Name")
 
 
 #: What takes longer than this is not asked again and again.
-MOST_SECONDS = 30
+MAX_SECONDS = 30
 
 
 def medians(ways: Mapping[Name, Sequence[Callable[[], object]]], *, rounds: int) -> dict[Name, float]:
     """Milliseconds of each way: the median of so many rounds, in each of which every way has one turn.
 
     The calls of a way take turns, too. Who goes first changes with each round; the first rounds warm up and do not
-    count. No round begins after MOST_SECONDS but the first that counts.
+    count. No round begins after MAX_SECONDS but the first that counts.
     """
     names = list(ways)
     times: dict[Name, list[float]] = {name: [] for name in names}
     warm_up = max(1, rounds // 10)
     gc.collect()
-    end = time.perf_counter() + MOST_SECONDS
+    end = time.perf_counter() + MAX_SECONDS
     for turn in range(-warm_up, rounds):
         if turn > 0 and time.perf_counter() > end:
             break

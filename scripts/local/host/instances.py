@@ -15,7 +15,7 @@ from scripts.local.host import launcher
 from scripts.local.host.project import Function
 
 NAMESPACE = "local"
-MOST_INSTANCES = 4
+MAX_INSTANCES = 4
 
 
 class Instance:
@@ -70,7 +70,7 @@ class Instance:
 
 
 class Pool:
-    """The instances of one function: as many as calls at once, up to MOST_INSTANCES."""
+    """The instances of one function: as many as calls at once, up to MAX_INSTANCES."""
 
     def __init__(self, function: Function, logs: Path) -> None:
         self.function = function
@@ -78,7 +78,7 @@ class Pool:
         self._idle: list[Instance] = []
         self._all: list[Instance] = []
         self._lock = threading.Lock()
-        self._calls = ThreadPoolExecutor(MOST_INSTANCES, f"{function.package}-{function.name}")
+        self._calls = ThreadPoolExecutor(MAX_INSTANCES, f"{function.package}-{function.name}")
         self._running = 0
         self._closed = False
 
@@ -90,7 +90,7 @@ class Pool:
     def is_busy(self) -> bool:
         """Whether another call would have to wait for one that is running."""
         with self._lock:
-            return self._running >= MOST_INSTANCES
+            return self._running >= MAX_INSTANCES
 
     def _call(self, event: Mapping[str, Any]) -> dict[str, Any]:
         with self._lock:

@@ -4,10 +4,10 @@ import argparse
 import signal
 from pathlib import Path
 
+from scripts.local.simulator.dialects import MANNERS
 from scripts.local.simulator.jobs import Timing
-from scripts.local.simulator.manners import MANNERS
-from scripts.local.simulator.pace import Pace
 from scripts.local.simulator.server import USUAL_TIMING, simulator
+from scripts.local.simulator.throttle import Pace
 
 _ENDINGS = (signal.SIGTERM, signal.SIGINT)
 

@@ -11,17 +11,17 @@ from flask.json.provider import DefaultJSONProvider
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from scripts.local.simulator import control
-from scripts.local.simulator.arrivals import keep_arrivals
 from scripts.local.simulator.create_request import PROMPT_LENGTH, CreateRequest, check_fields
+from scripts.local.simulator.dialects import Manner
 from scripts.local.simulator.directives import Directives, read_directives
 from scripts.local.simulator.errors import ApiError, answer_errors
 from scripts.local.simulator.faults import Faults, Place
 from scripts.local.simulator.job import Job
 from scripts.local.simulator.jobs import Jobs, Order
-from scripts.local.simulator.manners import Manner
 from scripts.local.simulator.misbehaviour import Misbehaviour
-from scripts.local.simulator.pace import Pace
-from scripts.local.simulator.studio import Studio, Variant
+from scripts.local.simulator.render_queue import Studio, Variant
+from scripts.local.simulator.request_log import keep_arrivals
+from scripts.local.simulator.throttle import Pace
 
 LARGEST_BODY = 64 * 1024 * 1024
 LARGEST_PAGE = 100

@@ -10,7 +10,7 @@ from flask import Request
 from scripts.local.simulator.errors import ApiError
 
 PROMPT_LENGTH = 32_000
-LONGEST_SECONDS = 20
+MAX_SECONDS = 20
 SMALLEST_SIDE, LARGEST_SIDE = 16, 1920
 
 
@@ -55,8 +55,8 @@ def _prompt(fields: Mapping[str, object]) -> str:
 
 def _seconds(fields: Mapping[str, object]) -> str:
     seconds = _text(fields, "seconds", default="4")
-    if not re.fullmatch("[1-9][0-9]?", seconds) or int(seconds) > LONGEST_SECONDS:
-        raise _invalid("seconds", f"expected a whole number from 1 to {LONGEST_SECONDS} as a string, got {seconds!r}")
+    if not re.fullmatch("[1-9][0-9]?", seconds) or int(seconds) > MAX_SECONDS:
+        raise _invalid("seconds", f"expected a whole number from 1 to {MAX_SECONDS} as a string, got {seconds!r}")
     return seconds
 
 

@@ -14,7 +14,7 @@ Place = Literal["create", "retrieve", "list", "content", "delete", "everything"]
 Kind = Literal["status", "html", "json", "close", "hang", "truncate", "slow", "vague"]
 
 _SHOWING_JOBS = {"create", "retrieve", "list"}
-LONGEST_HANG_SECONDS = 3600
+MAX_HANG_SECONDS = 3600
 
 
 class Fault(BaseModel):
@@ -28,7 +28,7 @@ class Fault(BaseModel):
     kind: Kind = "status"
     status: Annotated[int, Field(ge=400, le=599)] | None = None
     retry_after: Annotated[int, Field(ge=0)] | None = None
-    seconds: Annotated[float, Field(ge=0, le=LONGEST_HANG_SECONDS)] = 60.0
+    seconds: Annotated[float, Field(ge=0, le=MAX_HANG_SECONDS)] = 60.0
     word: str = "dreaming"
     bytes_per_second: Annotated[float, Field(gt=0)] | None = None
     #: The job is made and its POST counted, and only then the answer goes wrong.

@@ -8,7 +8,7 @@ from flask import Response, g, jsonify, request
 
 from scripts.local.simulator.errors import ApiError, Envelope
 from scripts.local.simulator.faults import ArmedFault, Fault, Faults, Place
-from scripts.local.simulator.pace import Pace
+from scripts.local.simulator.throttle import Pace
 
 PAGE = "<!doctype html><title>Please sign in</title><p>Please sign in to go on.</p>"
 

@@ -10,10 +10,10 @@ from wsgiref.types import WSGIEnvironment
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from scripts.local.simulator.app import create_app
+from scripts.local.simulator.dialects import MANNERS, MannerName
 from scripts.local.simulator.jobs import Jobs, Timing
-from scripts.local.simulator.manners import MANNERS, MannerName
-from scripts.local.simulator.pace import Pace
-from scripts.local.simulator.studio import Studio
+from scripts.local.simulator.render_queue import Studio
+from scripts.local.simulator.throttle import Pace
 
 HOST = "127.0.0.1"
 USUAL_TIMING = Timing()

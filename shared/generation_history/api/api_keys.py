@@ -17,7 +17,7 @@ PREFIX = "ghk_"
 _KEY = re.compile(PREFIX + r"[\w-]{43}", re.ASCII)
 #: How long a warm instance goes on believing a key: a revoked one is good for at most as long.
 BELIEVED_SECONDS = 30.0
-MOST_BELIEVED = 1_000
+MAX_BELIEVED = 1_000
 #: Wall time: a monotonic clock may stand still while the platform keeps an instance frozen.
 _now = time.time
 
@@ -61,7 +61,7 @@ def _look_up(sha256: bytes) -> _Known:
     rows = db.run(None, ("select owner_id, scopes from owner_of_api_key(%(sha256)s)", {"sha256": sha256}))
     if not rows:
         raise NotAuthenticated("the API key does not hold")
-    if len(_believed) >= MOST_BELIEVED:
+    if len(_believed) >= MAX_BELIEVED:
         _believed.clear()
     _believed[sha256] = known = _Known(_now(), rows[0]["owner_id"], frozenset(rows[0]["scopes"]))
     return known

@@ -6,7 +6,7 @@ from typing import Final
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 #: With what follows a source's name, less than the 255 bytes that file systems take, whatever its script.
-MOST_CHARACTERS = 50
+MAX_CHARACTERS = 50
 #: Where nothing readable is left of a source.
 UNNAMED = "video"
 
@@ -24,7 +24,7 @@ def source_name(source_video_url: str) -> str:
     Letters and digits of any script, and ``-._`` between them; never empty. A query, which may hold a secret, is left
     out, but for the id of a YouTube video.
     """
-    name = _cleaned("-".join(_words(source_video_url)))[:MOST_CHARACTERS].strip("-._") or UNNAMED
+    name = _cleaned("-".join(_words(source_video_url)))[:MAX_CHARACTERS].strip("-._") or UNNAMED
     return f"{UNNAMED}-{name}" if _DEVICE.match(name) else name
 
 

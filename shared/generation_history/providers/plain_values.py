@@ -9,11 +9,11 @@ MAX_ANSWER_LENGTH = 4000
 #: An index of the record holds an id whole: PostgreSQL takes 2,704 bytes there, together with the server's URL.
 MAX_ID_LENGTH, MAX_ID_BYTES = 1000, 2000
 #: A number below is no unix time of any job (it would be before September 2001), but a length of time.
-LEAST_UNIX_SECONDS = 1e9
+MIN_UNIX_SECONDS = 1e9
 #: Nobody keeps a video longer: a length of time beyond is nonsense.
-MOST_RELATIVE_SECONDS = 366 * 24 * 3600
+MAX_RELATIVE_SECONDS = 366 * 24 * 3600
 #: From here on the unit is a thousand times smaller: in seconds this would be the year 5138.
-LEAST_MILLISECONDS = 1e11
+MIN_MILLISECONDS = 1e11
 
 
 def text(value: object) -> str | None:
@@ -64,13 +64,13 @@ def moment(value: object, *, since: datetime | None = None) -> datetime | None:
 
 
 def _from_number(number: float, since: datetime | None) -> datetime | None:
-    if 0 < number <= MOST_RELATIVE_SECONDS:
+    if 0 < number <= MAX_RELATIVE_SECONDS:
         return None if since is None else since + timedelta(seconds=number)
-    while number >= LEAST_MILLISECONDS:
+    while number >= MIN_MILLISECONDS:
         if number > 1e21:  # noqa: PLR2004 - beyond nanoseconds there is no unit, and infinity has no end
             return None
         number /= 1000
-    return datetime.fromtimestamp(number, UTC) if number >= LEAST_UNIX_SECONDS else None
+    return datetime.fromtimestamp(number, UTC) if number >= MIN_UNIX_SECONDS else None
 
 
 def _from_text(value: str) -> datetime | None:

@@ -14,7 +14,7 @@ from scripts.local.simulator.create_request import read_fields
 from scripts.local.simulator.directives import MODERATION_BLOCKED
 from scripts.local.simulator.errors import ApiError
 from scripts.local.simulator.job import Job
-from scripts.local.simulator.studio import SUFFIXES, Variant
+from scripts.local.simulator.render_queue import SUFFIXES, Variant
 
 MannerName = Literal["openai", "litellm", "vllm-omni", "sglang"]
 HOUR = 3600

@@ -2,8 +2,8 @@
 
 import pytest
 
+from scripts.local.simulator.dialects import MANNERS
 from scripts.local.simulator.jobs import Timing
-from scripts.local.simulator.manners import MANNERS
 from scripts.local.simulator.server import simulator
 from tests.support.fakes import MP4
 from tests.support.raw_client import SMALL, RawClient
