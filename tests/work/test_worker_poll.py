@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from generation_history import backoff
 from generation_history.errors import JobGone, NotAllowed, ProviderUnavailable
 from generation_history.providers.factory import Providers
-from generation_history.work import backoff, retry_policy
+from generation_history.work import retry_policy
 from tests.support.fakes import fail_with
 from tests.support.scripted_server import answer
 
