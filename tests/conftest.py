@@ -87,7 +87,7 @@ class TestDatabase:
     migrate: str
     api: str
     worker: str
-    _connections: list[psycopg.Connection] = field(default_factory=list)
+    _connections: list[psycopg.Connection] = field(default_factory=list, init=False)
 
     def rows(self, query: str, *parameters: object) -> list[tuple]:
         """What a superuser sees: for looking behind row level security."""

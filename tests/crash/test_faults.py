@@ -92,11 +92,12 @@ def own_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnPostgr
 @pytest.fixture
 def place_of_its_own(
     own_postgres: OwnPostgres, place: Place, db: TestDatabase, monkeypatch: pytest.MonkeyPatch
-) -> Place:
+) -> Iterator[Place]:
     monkeypatch.setenv("DATABASE_URL", own_postgres.urls["history_api"])
     monkeypatch.setenv("WORKER_DATABASE_URL", own_postgres.urls["history_worker"])
     own = replace(db, admin=own_postgres.server.admin_url)
-    return replace(place, admin_url=own.admin, rows=own.rows, processes=place.processes)
+    yield replace(place, admin_url=own.admin, rows=own.rows, processes=place.processes)
+    own.close()
 
 
 def test_a_database_that_restarts_in_the_middle_loses_nothing(place_of_its_own: Place, own_postgres: OwnPostgres):
