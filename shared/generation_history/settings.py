@@ -13,6 +13,7 @@ from generation_history import environment
 from generation_history.endpoints import endpoint_of, spaces_endpoint
 from generation_history.errors import NotConfigured
 from generation_history.ids import as_uuid
+from generation_history.limits import MAX_SECONDS
 from generation_history.shared_secrets import jwt_keys, split_webhook_secrets, webhook_keys
 
 Access = Literal["jwt", "api-key", "single-owner"]
@@ -188,7 +189,7 @@ def provider() -> ProviderSettings:
         download_hosts=environment.hosts("SORA_DOWNLOAD_HOSTS", environment.optional("SORA_DOWNLOAD_HOSTS") or ""),
         model=environment.optional("SORA_MODEL") or "sora-2",
         size=environment.optional("SORA_SIZE") or "720x1280",
-        seconds=environment.number("SORA_SECONDS", 8, least=1, most=600),
+        seconds=environment.number("SORA_SECONDS", 8, least=1, most=MAX_SECONDS),
     )
 
 

@@ -6,6 +6,7 @@ from aws_lambda_powertools.event_handler.api_gateway import Response, Router
 from aws_lambda_powertools.event_handler.openapi.params import Body, Header
 from pydantic import Field, model_validator
 
+from generation_history import limits
 from generation_history.api.app import handler, history, ok
 from generation_history.api.request_models import Cost, MetadataKinds, Prompts, Wanted
 from generation_history.api.response_schemas import answers
@@ -17,13 +18,16 @@ NEEDS = needs("record", "owners")
 router = Router()
 main = handler(router)
 
-KeyHeader = Annotated[str | None, Header(alias="Idempotency-Key", max_length=200, pattern="^[!-~]([ -~]*[!-~])?$")]
+KeyHeader = Annotated[
+    str | None,
+    Header(alias="Idempotency-Key", max_length=limits.MAX_IDEMPOTENCY_KEY, pattern="^[!-~]([ -~]*[!-~])?$"),
+]
 
 
 class NewGeneration(Wanted):
     """A generation to record; with prompts, also to make."""
 
-    source_video_url: str = Field(min_length=1, max_length=4096)
+    source_video_url: str = Field(min_length=1, max_length=limits.MAX_SOURCE_URL)
     source_video_type: str = Field(default="url", min_length=1, max_length=50)
     variant_types: list[VariantType] = Field(
         default_factory=list[VariantType], max_length=4, json_schema_extra={"uniqueItems": True}

@@ -7,6 +7,7 @@ from aws_lambda_powertools.event_handler.api_gateway import Response, Router
 from aws_lambda_powertools.event_handler.openapi.params import Body
 from pydantic import Field, model_validator
 
+from generation_history import limits
 from generation_history.api.app import handler, history, ok
 from generation_history.api.request_models import Cost, JsonObject
 from generation_history.api.response_schemas import answers
@@ -22,7 +23,7 @@ class Report(JsonObject):
     """A status that stands, with its reason, or a cost, or both."""
 
     status: Status | None = None
-    error_message: str | None = Field(default=None, min_length=1, max_length=10_000)
+    error_message: str | None = Field(default=None, min_length=1, max_length=limits.MAX_ERROR_MESSAGE)
     actual_cost: Cost | None = None
 
     @model_validator(mode="after")

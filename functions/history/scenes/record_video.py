@@ -7,6 +7,7 @@ from aws_lambda_powertools.event_handler.api_gateway import Response, Router
 from aws_lambda_powertools.event_handler.openapi.params import Body
 from pydantic import Field
 
+from generation_history import limits
 from generation_history.api.app import handler, history, ok
 from generation_history.api.link_signing import SignedLinks
 from generation_history.api.request_models import JsonObject
@@ -23,7 +24,9 @@ main = handler(router)
 class ProviderJob(JsonObject):
     """The job's id at the configured provider; no URL is taken, the provider knows where its video is."""
 
-    sora_video_id: str = Field(min_length=1, max_length=1000, json_schema_extra={"pattern": VIDEO_ID_PATTERN})
+    sora_video_id: str = Field(
+        min_length=1, max_length=limits.MAX_JOB_ID, json_schema_extra={"pattern": VIDEO_ID_PATTERN}
+    )
 
 
 @router.post("/history/scenes/<scene_id>/video", responses=answers(202, scene=Scene))

@@ -4,12 +4,11 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from generation_history import limits
 from generation_history.record.validation import JSON_INTEGER, Dollars, Json
 
-MAX_PROMPTS = 100
-
-Prompt = Annotated[str, Field(min_length=1, max_length=32_000)]
-Prompts = Annotated[list[Prompt], Field(min_length=1, max_length=MAX_PROMPTS)]
+Prompt = Annotated[str, Field(min_length=1, max_length=limits.MAX_PROMPT)]
+Prompts = Annotated[list[Prompt], Field(min_length=1, max_length=limits.MAX_PROMPTS)]
 Cost = Dollars
 
 
@@ -31,6 +30,6 @@ class MetadataKinds(JsonObject):
 class Wanted(JsonObject):
     """What is asked of the provider, unless its poller's settings shall say."""
 
-    model: str | None = Field(default=None, min_length=1, max_length=200)
+    model: str | None = Field(default=None, min_length=1, max_length=limits.MAX_MODEL)
     size: str | None = Field(default=None, pattern=r"^[1-9][0-9]{1,3}x[1-9][0-9]{1,3}$")
-    seconds: Annotated[int, Field(ge=1, le=600), JSON_INTEGER] | None = None
+    seconds: Annotated[int, Field(ge=1, le=limits.MAX_SECONDS), JSON_INTEGER] | None = None

@@ -19,21 +19,14 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from generation_history.db import sqlstates
+from generation_history.db import constraint_errors, sqlstates
 from generation_history.db.one_write import Connection, Row
 from generation_history.errors import (
-    Conflict,
-    DuplicateRequest,
     HistoryError,
-    InvalidValue,
-    LeaseLost,
     NotConfigured,
-    NotFound,
-    Throttled,
     Unavailable,
 )
 from generation_history.json_codec import from_json
-from generation_history.models import FAILURE_CODES
 
 Statement = tuple[LiteralString, Mapping[str, Any]]
 
@@ -56,41 +49,6 @@ _TCP: dict[str, Any] = {
 _NOT_MIGRATED = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedFunction)
 
 # What the functions of migrations/ raise.
-_RAISED: dict[str, type[HistoryError]] = {
-    "GH001": LeaseLost,
-    "GH002": Conflict,
-    "GH003": NotFound,
-    "GH004": Throttled,
-    "GH005": DuplicateRequest,
-}
-
-#: What a broken constraint means to a caller. What is not here is told by the constraint's own name.
-_CONSTRAINTS: dict[str, HistoryError] = {
-    "generations_source_video_url_length": InvalidValue("source_video_url must have 1 to 4096 characters"),
-    "generations_variant_types": InvalidValue("variant_types must name one or more of soft, medium, aggressive, ultra"),
-    "generations_status": InvalidValue("status must be one of pending, processing, completed, failed"),
-    "variants_status": InvalidValue("status must be one of pending, processing, completed, failed"),
-    "scenes_status": InvalidValue("status must be one of pending, processing, completed, failed"),
-    "generations_cost_estimate": InvalidValue("cost_estimate must be a number from 0 up"),
-    "generations_actual_cost": InvalidValue("actual_cost must be a number from 0 up"),
-    "variants_variant_type": InvalidValue("variant_type must be one of soft, medium, aggressive, ultra"),
-    "variants_generation_id_variant_type_key": Conflict("this generation has a variant of this type already"),
-    "variants_scenes_completed": InvalidValue("scenes_completed must be from 0 to total_scenes"),
-    "scenes_variant_id_scene_number_key": Conflict("this variant has a scene of this number already"),
-    "attempts_sora_video_id": Conflict("another scene has this provider job already"),
-    "scenes_recorded_once": Conflict("this variant has scenes with other prompts already"),
-    "scenes_scene_number": InvalidValue("scene_number must be from 1 to 1000"),
-    "scenes_sora_prompt_length": InvalidValue("sora_prompt must have at most 32000 characters"),
-    "scenes_duration": InvalidValue("duration must be a whole number of seconds from 0 up"),
-    "scenes_file_size": InvalidValue("file_size must be a number of bytes from 0 up"),
-    "scenes_error_code": InvalidValue(f"error_code must be one of {', '.join(FAILURE_CODES)}"),
-    "scenes_seconds": InvalidValue("seconds must be from 1 to 600"),
-    "variants_generation_id_fkey": NotFound("no such generation"),
-    "idempotency_keys_key": InvalidValue("an idempotency key must have 1 to 200 characters"),
-    "generation_metadata_generation_id_fkey": NotFound("no such generation"),
-    "scenes_variant_id_fkey": NotFound("no such variant"),
-}
-
 
 # A pooler hands on sessions that anyone with the login's password may have used before, whatever he set or made there.
 # So each transaction resets what is set and gives back what locks are held, and finds tables in public before temporary
@@ -249,7 +207,7 @@ class Database:
             return NotConfigured(f"{self._setting}: the database is not migrated (scripts/migrate): {said}")
         if isinstance(error, psycopg.errors.InsufficientPrivilege) and "row-level security" not in said:
             return NotConfigured(f"{self._setting} names a login that may not do this: {said}")
-        return _meaning(error, said)
+        return constraint_errors.meaning(error, said)
 
     def _unavailable(self, error: BaseException | None) -> Unavailable:
         return Unavailable(f"{self._setting}: the database at {self._host()} cannot be used now: {_first_line(error)}")
@@ -289,23 +247,6 @@ def _end_stalled(connection: Connection) -> None:
 def connect(url: str, *, setting: str) -> Database:
     """The process's one Database of this URL, kept between the calls of a warm instance."""
     return Database(url, setting=setting)
-
-
-def _meaning(error: psycopg.Error, said: str) -> HistoryError:
-    constraint = error.diag.constraint_name
-    if constraint in _CONSTRAINTS:
-        known = _CONSTRAINTS[constraint]
-        return type(known)(str(known))
-    if constraint == "scenes_status_moves_forward" or isinstance(error, psycopg.IntegrityError):
-        invalid = isinstance(error, (psycopg.errors.CheckViolation, psycopg.errors.NotNullViolation))
-        return InvalidValue(said) if invalid and constraint != "scenes_status_moves_forward" else Conflict(said)
-    if isinstance(error, psycopg.errors.InsufficientPrivilege):
-        return NotFound("no such parent row")
-    if sqlstates.treatment(error).late:
-        return Unavailable("the database took too long to answer")
-    if isinstance(error, psycopg.DataError):
-        return InvalidValue(said)
-    return _RAISED.get(error.sqlstate or "", HistoryError)(said)
 
 
 def _first_line(error: BaseException | None) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import get_args
 from uuid import uuid4
 
-from generation_history import bootstrap
+from generation_history import bootstrap, limits
 from generation_history.errors import (
     HistoryError,
     InvalidValue,
@@ -35,7 +35,6 @@ from generation_history.storage.object_store import ObjectStore
 
 logger = logging.getLogger(__name__)
 
-MAX_SCENE_NUMBER = 1000
 #: More downloads at once than there ever are.
 NO_LIMIT = 1_000_000
 
@@ -262,8 +261,8 @@ def _checked_key(generation_id: str, variant_type: str, scene_number: int, attem
         raise InvalidValue("generation_id must be a UUID")
     if variant_type not in get_args(VariantType):
         raise InvalidValue(f"variant_type must be one of {', '.join(get_args(VariantType))}")
-    if not 1 <= scene_number <= MAX_SCENE_NUMBER:
-        raise InvalidValue(f"scene_number must be from 1 to {MAX_SCENE_NUMBER}")
+    if not 1 <= scene_number <= limits.MAX_SCENE_NUMBER:
+        raise InvalidValue(f"scene_number must be from 1 to {limits.MAX_SCENE_NUMBER}")
     return scene_key(generation, variant_type, scene_number, attempt=attempt)
 
 

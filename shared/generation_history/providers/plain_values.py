@@ -4,10 +4,11 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from generation_history import limits
+
 #: What is kept of an answer that was not understood: enough for a person, and for a row.
 MAX_ANSWER_LENGTH = 4000
 #: An index of the record holds an id whole: PostgreSQL takes 2,704 bytes there, together with the server's URL.
-MAX_ID_LENGTH, MAX_ID_BYTES = 1000, 2000
 #: A number below is no unix time of any job (it would be before September 2001), but a length of time.
 MIN_UNIX_SECONDS = 1e9
 #: Nobody keeps a video longer: a length of time beyond is nonsense.
@@ -38,11 +39,11 @@ def storable_id(value: object) -> str | None:
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         return None
     if isinstance(value, int):
-        return str(value) if 0 < value < 10**MAX_ID_LENGTH else None
+        return str(value) if 0 < value < 10**limits.MAX_JOB_ID else None
     # In a URL a dot is where one is, and two are one above it.
     if not value.strip() or value in {".", ".."} or value != storable(value):
         return None
-    return value if len(value) <= MAX_ID_LENGTH and len(value.encode()) <= MAX_ID_BYTES else None
+    return value if len(value) <= limits.MAX_JOB_ID and len(value.encode()) <= limits.MAX_JOB_ID_BYTES else None
 
 
 def moment(value: object, *, since: datetime | None = None) -> datetime | None:

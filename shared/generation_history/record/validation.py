@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on only
 
+from generation_history import limits
 from generation_history.errors import InvalidValue
 
 
@@ -114,7 +115,7 @@ class _Values(TypedDict, total=False):
     model: Text
     size: Text
     seconds: Count
-    sora_video_id: Annotated[Text, Field(max_length=1000), AfterValidator(_names_a_job)]
+    sora_video_id: Annotated[Text, Field(max_length=limits.MAX_JOB_ID), AfterValidator(_names_a_job)]
     sora_status: ShortText
     video_url: Text
     thumbnail_url: Text

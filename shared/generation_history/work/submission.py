@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, LiteralString
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from generation_history import limits
 from generation_history.backoff import backoff, jittered, poll_interval
 from generation_history.db.database import Database, Statement
 from generation_history.errors import Conflict
@@ -20,8 +21,6 @@ from generation_history.settings import Limits
 from generation_history.work.intents import fingerprint
 from generation_history.work.job_queue import CHECK_LEASE, KEEP_ANSWER, Job, write_under_lease
 
-#: A longer id may not fit into an index (record_late_answer has the same limit).
-MAX_ID_BYTES = 2_000
 #: A POST that a limit holds back looks again after this long.
 THROTTLE_SECONDS = 15.0
 NO_LIMITS: Final = Limits()
@@ -216,7 +215,7 @@ class Submissions:
         is not waited for any more, another Conflict where no row can name it. An adopted job is a guess, which only the
         holder of the lease may make.
         """
-        if len(video.id.encode()) > MAX_ID_BYTES:
+        if len(video.id.encode()) > limits.MAX_JOB_ID_BYTES:
             raise Conflict(f"an id of {len(video.id.encode())} bytes is too long to be a job's")
         write_under_lease(
             self._db,
