@@ -18,7 +18,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Moves the clock by which keys are believed."""
     now = [1_000_000.0]
     monkeypatch.setattr(api_keys, "_now", lambda: now[0])
-    monkeypatch.setattr(api_keys, "_believed", {})
+    monkeypatch.setattr(api_keys, "_cached", {})
 
     def move(seconds: float) -> None:
         now[0] += seconds
@@ -197,11 +197,11 @@ def test_what_cannot_be_a_key_is_not_looked_up(call, by_key, looked_up):
 
 
 def test_no_number_of_keys_fills_the_memory(call, by_key, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(api_keys, "MAX_BELIEVED", 3)
+    monkeypatch.setattr(api_keys, "MAX_CACHED", 3)
 
     for _ in range(8):
         assert call("stats", headers=by_key()).status == 200
-        assert len(api_keys._believed) <= 3
+        assert len(api_keys._cached) <= 3
 
 
 def test_a_key_says_when_it_was_used_to_the_hour(call, by_key, db, clock):

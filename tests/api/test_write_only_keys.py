@@ -29,7 +29,7 @@ def owner_id(owner: str) -> str:
 @pytest.fixture
 def write_only(db, owner: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     monkeypatch.setenv("HISTORY_ACCESS", "api-key")
-    monkeypatch.setattr(api_keys, "_believed", {})
+    monkeypatch.setattr(api_keys, "_cached", {})
     _, key = create(db.migrate, owner, "a test", ["write"], None)
     return {"authorization": f"Bearer {key}"}
 

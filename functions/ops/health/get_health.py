@@ -7,7 +7,7 @@ from aws_lambda_powertools.event_handler.api_gateway import Response, Router
 
 from generation_history import bootstrap, settings
 from generation_history.api.app import handler, ok
-from generation_history.api.authentication import bears
+from generation_history.api.authentication import has_bearer_token
 from generation_history.api.response_schemas import answers
 from generation_history.errors import NotAuthenticated
 from generation_history.models import Health
@@ -32,12 +32,12 @@ def _monitoring() -> Monitoring:
     return Monitoring(bootstrap.work_database())
 
 
-def _admit(headers: Mapping[str, str], _method: str) -> None:
-    if not bears(headers, settings.health_token()):
+def _authenticate(headers: Mapping[str, str], _method: str) -> None:
+    if not has_bearer_token(headers, settings.health_token()):
         raise NotAuthenticated("the health endpoint asks for HEALTH_TOKEN: Authorization: Bearer <token>")
 
 
-main = handler(router, admit=_admit)
+main = handler(router, authenticate=_authenticate)
 
 
 @router.get(

@@ -15,7 +15,7 @@ from generation_history.work.webhooks import Deliveries, DeliveryBody
 
 NEEDS = needs("queue", "deliveries", "wakeup")
 router = Router()
-main = handler(router, admit=lambda _headers, _method: None)
+main = handler(router, authenticate=lambda _headers, _method: None)
 
 
 @cache

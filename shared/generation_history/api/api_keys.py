@@ -16,8 +16,8 @@ SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 PREFIX = "ghk_"
 _KEY = re.compile(PREFIX + r"[\w-]{43}", re.ASCII)
 #: How long a warm instance goes on believing a key: a revoked one is good for at most as long.
-BELIEVED_SECONDS = 30.0
-MAX_BELIEVED = 1_000
+CACHE_TTL_SECONDS = 30.0
+MAX_CACHED = 1_000
 #: Wall time: a monotonic clock may stand still while the platform keeps an instance frozen.
 _now = time.time
 
@@ -28,7 +28,7 @@ class _Known(NamedTuple):
     scopes: frozenset[str]
 
 
-_believed: dict[bytes, _Known] = {}
+_cached: dict[bytes, _Known] = {}
 
 
 def new_key() -> str:
@@ -46,8 +46,8 @@ def owner_of_key(key: str, method: str) -> tuple[UUID, frozenset[str]]:
     if not _KEY.fullmatch(key):
         raise NotAuthenticated("the API key does not hold")
     sha256 = fingerprint(key)
-    known = _believed.get(sha256)
-    if known is None or not 0 <= _now() - known.since < BELIEVED_SECONDS:
+    known = _cached.get(sha256)
+    if known is None or not 0 <= _now() - known.since < CACHE_TTL_SECONDS:
         known = _look_up(sha256)
     needed: Scope = "read" if method == "GET" else "write"
     if needed not in known.scopes:
@@ -56,12 +56,12 @@ def owner_of_key(key: str, method: str) -> tuple[UUID, frozenset[str]]:
 
 
 def _look_up(sha256: bytes) -> _Known:
-    _believed.pop(sha256, None)
+    _cached.pop(sha256, None)
     db = bootstrap.record_database()
     rows = db.run(None, ("select owner_id, scopes from owner_of_api_key(%(sha256)s)", {"sha256": sha256}))
     if not rows:
         raise NotAuthenticated("the API key does not hold")
-    if len(_believed) >= MAX_BELIEVED:
-        _believed.clear()
-    _believed[sha256] = known = _Known(_now(), rows[0]["owner_id"], frozenset(rows[0]["scopes"]))
+    if len(_cached) >= MAX_CACHED:
+        _cached.clear()
+    _cached[sha256] = known = _Known(_now(), rows[0]["owner_id"], frozenset(rows[0]["scopes"]))
     return known

@@ -35,7 +35,7 @@ from generation_history.api.events import (
     read_event,
     request_id,
 )
-from generation_history.api.http_caching import represented
+from generation_history.api.http_caching import negotiate
 from generation_history.errors import (
     CallerError,
     HistoryError,
@@ -60,7 +60,10 @@ REUSED_BLOCK_BYTES = 30_000_000
 KEPT_BY_ITS_CALLER = "private, no-cache"
 
 #: Tells by the headers and the method whose call it is, or raises; None is nobody's, for what belongs to no owner.
-Admit = Callable[[Mapping[str, str], str], Caller | None]
+Authenticate = Callable[[Mapping[str, str], str], Caller | None]
+
+#: A function as both platforms call it.
+Main = Callable[[dict[str, Any], Context], dict[str, Any]]
 
 _caller: ContextVar[Caller | None] = ContextVar("caller", default=None)
 #: Powertools keeps the event of the current call on a class, for all resolvers and threads. The platforms make one call
@@ -142,7 +145,9 @@ def routes_of(app: APIGatewayHttpResolver) -> list[Any]:
     return [*cast("Any", app)._static_routes, *cast("Any", app)._dynamic_routes]  # noqa: SLF001
 
 
-def handler(*routers: Router, admit: Admit = authenticate) -> Callable[[dict[str, Any], Context], dict[str, Any]]:
+def handler(
+    *routers: Router, authenticate: Authenticate = authenticate
+) -> Callable[[dict[str, Any], Context], dict[str, Any]]:
     """A function's main(event, context): it answers the calls of these routes and nothing else, as answer() does.
 
     The resolver is built by the first call, because a module's own main is never called where it is one of several.
@@ -160,7 +165,7 @@ def handler(*routers: Router, admit: Admit = authenticate) -> Callable[[dict[str
     # Plain: the platform counts a function's own arguments.
     def main(event: dict[str, Any], context: Context) -> dict[str, Any]:
         """The answer to one call."""
-        return answer(app(), event, context, admit=admit)
+        return answer(app(), event, context, authenticate=authenticate)
 
     return main
 
@@ -170,12 +175,12 @@ def answer(
     event: Mapping[str, Any],
     context: Context,
     *,
-    admit: Admit = authenticate,
+    authenticate: Authenticate = authenticate,
 ) -> dict[str, Any]:
     """The answer to one call, whatever happens: {"statusCode", "headers", "body"} as both platforms take it."""
     call_id = request_id(context)
     with logs.about(request_id=call_id):
-        return _answer(app, event if isinstance(cast("object", event), Mapping) else {}, context, call_id, admit)
+        return _answer(app, event if isinstance(cast("object", event), Mapping) else {}, context, call_id, authenticate)
 
 
 def _answer(
@@ -183,7 +188,7 @@ def _answer(
     event: Mapping[str, Any],
     context: Context,
     call_id: str,
-    admit: Admit,
+    authenticate: Authenticate,
 ) -> dict[str, Any]:
     method, asked, cors = "", dict[str, str](), dict[str, str]()
     try:
@@ -191,7 +196,7 @@ def _answer(
         check_path(request)
         method, asked = request["requestContext"]["http"]["method"], request["headers"]
         cors = cors_headers(asked.get("origin"))
-        response = _options(app, request) if method == "OPTIONS" else _resolved(app, request, context, admit)
+        response = _options(app, request) if method == "OPTIONS" else _resolved(app, request, context, authenticate)
     except Exception as error:  # noqa: BLE001
         response = _error(error, call_id)
     # DigitalOcean decodes a base64 body for a binary Content-Type only: JSON travels there as it is.
@@ -202,12 +207,12 @@ def _resolved(
     app: APIGatewayHttpResolver,
     request: Request,
     context: Context,
-    admit: Admit,
+    authenticate: Authenticate,
 ) -> Response[str]:
     read_body(request, MAX_BODY_BYTES)
     if request["requestContext"]["http"]["method"] == "HEAD":
         request["requestContext"]["http"]["method"] = "GET"
-    caller = admit(request["headers"], request["requestContext"]["http"]["method"])
+    caller = authenticate(request["headers"], request["requestContext"]["http"]["method"])
     with _one_at_a_time:
         token = _caller.set(caller)
         try:
@@ -230,7 +235,7 @@ def _travelling(
     """The response as the platform takes it: with CORS, and if its caller may keep it, by its tag and compressed."""
     status, headers, body = response.status_code, {**response.headers, **cors}, response.body or ""
     if status == HTTPStatus.OK and method in {"GET", "HEAD"} and headers.get("Cache-Control") == KEPT_BY_ITS_CALLER:
-        status, told, body = represented(body, asked, compressible=compressible)
+        status, told, body = negotiate(body, asked, compressible=compressible)
         headers |= told
         if varies := [each["Vary"] for each in (cors, told) if "Vary" in each]:
             headers["Vary"] = ", ".join(varies)

@@ -54,7 +54,7 @@ def authenticate(headers: Mapping[str, str], method: str) -> Caller:
     return Caller(_owner_of_claims(_claims(token, access.jwt)))
 
 
-def bears(headers: Mapping[str, str], token: str) -> bool:
+def has_bearer_token(headers: Mapping[str, str], token: str) -> bool:
     """Whether the request shows just this token."""
     # An event's text may hold half of a surrogate pair, which has no bytes of its own.
     return hmac.compare_digest(_shown(headers).encode(errors="replace"), token.encode())

@@ -12,7 +12,7 @@ MIN_COMPRESSED_BYTES = 1_000
 LEVEL = 4
 
 
-def represented(body: str, headers: Mapping[str, str], *, compressible: bool) -> tuple[int, dict[str, str], str]:
+def negotiate(body: str, headers: Mapping[str, str], *, compressible: bool) -> tuple[int, dict[str, str], str]:
     """Status, headers and body of a good answer to a request with these headers (lower-case names).
 
     A compressed body is base64, as Lambda takes it, and has a tag of its own, as strong tags must.

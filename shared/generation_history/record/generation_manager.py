@@ -19,7 +19,7 @@ from generation_history.record.generation_reader import (
     row_id,
 )
 from generation_history.record.scene_writer import SceneWriter, record_scenes
-from generation_history.record.validation import checked, shallow
+from generation_history.record.validation import shallow, validate
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class GenerationManager(SceneWriter):
                 actual_cost_reported = actual_cost_reported or %(actual_cost)s is not null
             where id = %(id)s and deleted_at is null
         """
-        values = checked(status=status, error_message=error_message, actual_cost=actual_cost)
+        values = validate(status=status, error_message=error_message, actual_cost=actual_cost)
         found = {"id": row_id(generation_id, "generation"), **values}
         cancel = _cancel_unsubmitted(found["id"], "its generation failed") if status == "failed" else []
         roll_up: Statement = ("select roll_up(%(id)s)", found)
@@ -130,7 +130,7 @@ class GenerationManager(SceneWriter):
                 actual_cost_reported = actual_cost_reported or %(actual_cost)s is not null
             where id = %(id)s and deleted_at is null
         """
-        found = {"id": row_id(generation_id, "generation"), **checked(actual_cost=actual_cost)}
+        found = {"id": row_id(generation_id, "generation"), **validate(actual_cost=actual_cost)}
         return cast("Generation", self._record_of("generation", (report, found), (READ_GENERATION, found)))
 
     def delete_generation(self, generation_id: str, *, purge: bool = False) -> bool:
@@ -174,7 +174,7 @@ class GenerationManager(SceneWriter):
             "id": uuid7(),
             "generation_id": row_id(generation_id, "generation"),
             "owner_id": self.owner_id,
-            **checked(variant_type=variant_type, total_scenes=total_scenes),
+            **validate(variant_type=variant_type, total_scenes=total_scenes),
         }
         lock: Statement = ("select lock_live_generation(%(generation_id)s, 'generation')", row)
         return cast("Variant", self._record_of("variant", lock, (insert, row), (READ_VARIANT, row)))
@@ -193,7 +193,7 @@ class GenerationManager(SceneWriter):
             where id = %(id)s
         """
         roll_up = "select roll_up(generation_id) from variants where id = %(id)s"
-        values = checked(status=status, scenes_completed=scenes_completed, error_message=error_message)
+        values = validate(status=status, scenes_completed=scenes_completed, error_message=error_message)
         found = {"id": row_id(variant_id, "variant"), **values}
         return cast(
             "Variant",
@@ -261,7 +261,7 @@ class GenerationManager(SceneWriter):
         start: bool,
         ids: Mapping[str, UUID] | None = None,
     ) -> list[Statement]:
-        values = checked(
+        values = validate(
             source_video_url=source_video_url,
             source_video_type=source_video_type,
             variant_types=variant_types or [],

@@ -23,7 +23,7 @@ from generation_history.models import (
 from generation_history.record.columns import GENERATION, SCENE, VARIANT, variants_json
 from generation_history.record.list_query import page_statement
 from generation_history.record.stats import READ_STATS, first_day, stats_of
-from generation_history.record.validation import checked
+from generation_history.record.validation import validate
 
 READ_GENERATION: Final = (
     "select row_to_json(r) as record from (select "
@@ -154,7 +154,7 @@ class GenerationReader:
         """
         page = page_statement(
             GENERATION,
-            **checked(
+            **validate(
                 limit=limit,
                 offset=offset,
                 status=status,
@@ -183,7 +183,7 @@ class GenerationReader:
         item is the columns shown of a generation (columns.py). With a narrower filter nobody counts: None.
         """
         asked = {"variant_type": None, "created_from": None, "created_to": None, "q": None} | narrower
-        values = checked(limit=limit, offset=offset, status=None, statuses=statuses, after=after, **asked)
+        values = validate(limit=limit, offset=offset, status=None, statuses=statuses, after=after, **asked)
         page = page_statement(item, **values)
         if any(value is not None for value in asked.values()):
             return [(row["id"], row["record"]) for row in self._db.run(self.owner_id, page)], None

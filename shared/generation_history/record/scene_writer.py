@@ -9,7 +9,7 @@ from generation_history.errors import NotFound
 from generation_history.ids import uuid7
 from generation_history.models import RETRY_SUBMITS, Scene
 from generation_history.record.generation_reader import LIST_SCENES, READ_SCENE, GenerationReader, row_id
-from generation_history.record.validation import checked
+from generation_history.record.validation import validate
 
 _ROLL_UP_COST: Final[LiteralString] = """
     select roll_up_cost(v.generation_id) from scenes s join variants v on v.id = s.variant_id where s.id = %(id)s
@@ -30,7 +30,7 @@ class SceneWriter(GenerationReader):
             "id": uuid7(),
             "variant_id": row_id(variant_id, "variant"),
             "owner_id": self.owner_id,
-            **checked(scene_number=scene_number, sora_prompt=sora_prompt),
+            **validate(scene_number=scene_number, sora_prompt=sora_prompt),
         }
         lock: Statement = (
             "select lock_live_generation((select generation_id from variants where id = %(variant_id)s), 'variant')",
@@ -120,7 +120,7 @@ class SceneWriter(GenerationReader):
             from scenes s where s.id = %(id)s and %(sora_video_id)s::text is not null
             on conflict on constraint attempts_scene_id_attempt_key do update set sora_video_id = excluded.sora_video_id
         """
-        values = checked(
+        values = validate(
             sora_video_id=sora_video_id,
             sora_status=sora_status,
             video_url=video_url,
@@ -172,7 +172,7 @@ class SceneWriter(GenerationReader):
         it is completed, or not over yet, with another job, while it is being submitted, or when any other scene has
         this job.
         """
-        values = checked(sora_video_id=sora_video_id)
+        values = validate(sora_video_id=sora_video_id)
         found = {"id": row_id(scene_id, "scene"), "attempt_id": uuid7(), **values}
         record: Statement = ("select record_provider_job(%(id)s, %(attempt_id)s, %(sora_video_id)s)", found)
         roll_up: Statement = ("select roll_up_scene(%(id)s)", found)
@@ -185,7 +185,7 @@ class SceneWriter(GenerationReader):
         keeps its video, and the same call uses the other one once that is stored. Nothing is ever posted for it. A
         Conflict while the scene is worked on, and for an attempt without a provider job.
         """
-        used = {"id": row_id(scene_id, "scene"), **checked(attempt=attempt)}
+        used = {"id": row_id(scene_id, "scene"), **validate(attempt=attempt)}
         use: Statement = ("select use_attempt(%(id)s, %(attempt)s)", used)
         roll_up: Statement = ("select roll_up_scene(%(id)s)", used)
         return cast("Scene", self._record_of("scene", use, roll_up, (READ_SCENE, used)))
@@ -195,7 +195,7 @@ class SceneWriter(GenerationReader):
             select v.id from variants v join generations g on g.id = v.generation_id
             where g.id = %(id)s and g.deleted_at is null and v.variant_type = %(variant_type)s
         """
-        found = {"id": row_id(generation_id, "generation"), **checked(variant_type=variant_type)}
+        found = {"id": row_id(generation_id, "generation"), **validate(variant_type=variant_type)}
         rows = self._db.run(self.owner_id, (query, found))
         if not rows:
             raise NotFound(f"no such generation, or it has no variant {variant_type!r}")
@@ -206,7 +206,7 @@ def record_scenes(
     variant_id: UUID, prompts: Sequence[str], *, submit: bool, model: str | None, size: str | None, seconds: int | None
 ) -> Statement:
     """The statement that records a variant's scenes, one a prompt, and with submit queues those never submitted."""
-    values = checked(prompts=prompts or [], submit=submit, model=model, size=size, seconds=seconds)
+    values = validate(prompts=prompts or [], submit=submit, model=model, size=size, seconds=seconds)
     record = """
         select record_scenes(%(variant_id)s, %(ids)s::uuid[], %(prompts)s::text[], %(submit)s, %(model)s, %(size)s,
             %(seconds)s)

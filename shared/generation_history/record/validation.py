@@ -134,7 +134,7 @@ class _Values(TypedDict, total=False):
 _VALUES = TypeAdapter(_Values)
 
 
-def checked(**values: Any) -> dict[str, Any]:
+def validate(**values: Any) -> dict[str, Any]:
     """The values, of the types that the columns of these names take; InvalidValue names the first that is not.
 
     None stays None: whether a column may be empty is the column's own affair.
