@@ -12,7 +12,6 @@ from generation_history.work.purge import Purge
 NEEDS = needs("queue", "objects")
 
 logger = logging.getLogger(__name__)
-logs.configure()
 
 #: Kept for the object that is being removed when the time is up.
 MARGIN_SECONDS = 10.0
@@ -20,6 +19,7 @@ MARGIN_SECONDS = 10.0
 
 def main(event: dict[str, Any], context: Context) -> dict[str, Any]:  # noqa: ARG001
     """{"purged": how many generations}, or {"error": why none could be}."""
+    logs.configure()
     with logs.about(request_id=request_id(context)):
         try:
             db = bootstrap.work_database()

@@ -13,7 +13,6 @@ from generation_history.work import poller
 NEEDS = needs("queue", "provider", "objects", "inspection")
 
 logger = logging.getLogger(__name__)
-logs.configure()
 
 #: Kept for a step that is finishing when the time is up.
 MARGIN_SECONDS = 10.0
@@ -23,6 +22,7 @@ _poller = cache(poller.from_settings)
 
 def main(event: dict[str, Any], context: Context) -> dict[str, Any]:  # noqa: ARG001
     """{"steps": how many were done, "archives": how many are ready}, or {"error": why none could be}."""
+    logs.configure()
     with logs.about(request_id=request_id(context)):
         try:
             seconds = context.get_remaining_time_in_millis() / 1000 - MARGIN_SECONDS
