@@ -16,7 +16,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 from generation_history.api.app import resolver, routes_of
 from generation_history.api.flask_adapter import routers
 from generation_history.api.response_schemas import answers, refuses
-from generation_history.errors import Conflict, LeaseLost
+from generation_history.errors import ArchiveFailed, Conflict
 from scripts.release import openapi
 from tests.support.contract import DOCUMENT, JSON, judge, operations, response_of
 
@@ -92,7 +92,7 @@ def test_a_route_says_all_there_is_to_say_by_declaring_its_answers():
         responses=answers(200, 201, name=str, made_at=str | None)
         | answers(202, left=int)
         | {204: {"headers": ["ETag"]}}
-        | refuses(Conflict, LeaseLost),
+        | refuses(Conflict, ArchiveFailed),
     )
     def make_thing(thing_id: UUID, dry: Annotated[bool | None, Query()] = None) -> Response[str]:
         """A thing that is made.
@@ -118,8 +118,8 @@ def test_a_route_says_all_there_is_to_say_by_declaring_its_answers():
     assert set(operation["responses"]["204"]["headers"]) == {"ETag"}
     properties = made["components"]["schemas"]["MakeThingAnswer"]["properties"]
     assert properties["made_at"]["anyOf"] == [{"type": "string", "format": "date-time"}, {"type": "null"}]
-    refused = made["components"]["responses"]["ErrorConflictOrLeaseLost"]["content"][JSON]["schema"]
-    assert refused["allOf"][1] == {"properties": {"code": {"enum": ["conflict", "lease_lost"]}}}
+    refused = made["components"]["responses"]["ErrorArchiveFailedOrConflict"]["content"][JSON]["schema"]
+    assert refused["allOf"][1] == {"properties": {"code": {"enum": ["archive_failed", "conflict"]}}}
 
 
 # ---------------------------------------------------------------- errors
