@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from generation_history.db import database
-from generation_history.errors import Conflict, SceneFailure
+from generation_history.errors import Conflict, StorageError
 from generation_history.record.generation_manager import GenerationManager
 from generation_history.settings import spaces
 from generation_history.storage.object_store import ObjectStore
@@ -157,7 +157,7 @@ def test_a_list_of_objects_that_breaks_off_is_an_error_and_no_empty_list(place: 
     with TcpProxy(urlsplit(spaces().endpoint).port, fate=lambda: Fate(cut_after=40, direction="down")) as proxy:
         store = ObjectStore(replace(spaces(), endpoint=f"http://127.0.0.1:{proxy.port}"))
 
-        with pytest.raises(SceneFailure):
+        with pytest.raises(StorageError):
             list(store.keys("generations/"))
 
 
