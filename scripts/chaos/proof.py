@@ -14,7 +14,7 @@ from psycopg.rows import dict_row
 
 from generation_history.models import FAILURE_CODES, Status
 from generation_history.record.generation_manager import GenerationManager
-from generation_history.storage.keys import owned_key
+from generation_history.storage.keys import owned_key, scene_key, thumbnail_key
 from generation_history.storage.object_store import ObjectStore
 from generation_history.work import intents
 from scripts.chaos.intent_checks import check_intents, count_unheard, read_unknown
@@ -54,6 +54,13 @@ _UNFETCHED = """
     join generations g on g.id = v.generation_id
     where g.deleted_at is null
         and (a.outcome in ('intended', 'accepted', 'adopted', 'late') or a.outcome = 'stored' and a.video_url is null)
+"""
+# Their generations are deleted: a worker goes on with what is there once they are restored.
+_AWAITED = """
+    select v.generation_id, v.variant_type, s.scene_number, a.attempt
+    from attempts a join scenes s on s.id = a.scene_id join variants v on v.id = s.variant_id
+    join generations g on g.id = v.generation_id
+    where a.outcome = 'late' and g.deleted_at is not null
 """
 _JOBS = "select scene_id::text, step, lease_token, last_error from jobs"
 
@@ -124,9 +131,9 @@ def prove(admin_url: str, store: ObjectStore, provider_url: str) -> Proof:
     unknown = read_unknown(admin_url, store)
     with psycopg.connect(admin_url) as connection:
         cursor = connection.cursor(row_factory=dict_row)
-        scenes, variants, generations, jobs, versions, unfetched = (
+        scenes, variants, generations, jobs, versions, unfetched, awaited = (
             cursor.execute(query).fetchall()
-            for query in (_SCENES, _VARIANTS, _GENERATIONS, _JOBS, _VERSIONS, _UNFETCHED)
+            for query in (_SCENES, _VARIANTS, _GENERATIONS, _JOBS, _VERSIONS, _UNFETCHED, _AWAITED)
         )
     for job in jobs:
         proof.found("jobs_left", f"scene {job['scene_id']} is still to {job['step']}: {job['last_error']}")
@@ -135,8 +142,12 @@ def prove(admin_url: str, store: ObjectStore, provider_url: str) -> Proof:
     for attempt in unfetched:
         said = f"is {attempt['outcome']}, and has no video"
         proof.found("unfetched_jobs", f"attempt {attempt['attempt']} of scene {attempt['id']} {said}")
-    waiting = {row["generation_id"] for row in payments.attempts if row["outcome"] == "late"}
-    _check_objects(proof, [*scenes, *versions], store, forgotten={*unknown.values(), *waiting})
+    videos = [
+        scene_key(row["generation_id"], row["variant_type"], row["scene_number"], attempt=row["attempt"])
+        for row in awaited
+    ]
+    spared = {*videos, *map(thumbnail_key, videos)}
+    _check_objects(proof, [*scenes, *versions], store, forgotten=set(unknown.values()), spared=spared)
     _check_totals(proof, variants, generations)
     _check_statistics(proof, scenes, generations)
     proof.provider_jobs = len(payments.jobs)
@@ -189,11 +200,13 @@ def _fits(scene: Row) -> bool:
     )
 
 
-def _check_objects(proof: Proof, rows: Sequence[Row], store: ObjectStore, *, forgotten: Collection[str]) -> None:
+def _check_objects(
+    proof: Proof, rows: Sequence[Row], store: ObjectStore, *, forgotten: Collection[str], spared: Collection[str]
+) -> None:
     """Every object is named by a row, every named object is there, and a video is its own prompt's, whole.
 
     rows are the scenes, and the attempts with their own videos. What is there of forgotten generations is paid for: it
-    stays until a person decides, or its generation is restored.
+    stays until a person decides. What is spared is a late attempt's, which goes on with it once it is restored.
     """
     named: defaultdict[str | None, list[Row]] = defaultdict(list)
     for row in rows:
@@ -202,7 +215,7 @@ def _check_objects(proof: Proof, rows: Sequence[Row], store: ObjectStore, *, for
                 named[owned_key(url, row["generation_id"])].append(row)
     stored = {key for key, _modified in store.keys("") if not key.startswith(intents.PREFIX)}
     for key in sorted(stored - named.keys()):
-        if key.split("/")[1] not in forgotten:
+        if key.split("/")[1] not in forgotten and key not in spared:
             proof.found("orphans", f"no row names the object {key}")
     for key, owners in named.items():
         problem = _check_object(store, key, owners) if key in stored else None

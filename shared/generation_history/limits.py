@@ -16,6 +16,7 @@ MAX_SECONDS: Final = 600
 MAX_IDEMPOTENCY_KEY: Final = 200
 #: Names of models and sizes in a request.
 MAX_MODEL: Final = 200
+#: Gateways put a whole path into a provider job's id.
 MAX_JOB_ID: Final = 1_000
 #: A longer id may not fit into an index.
 MAX_JOB_ID_BYTES: Final = 2_000

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -102,3 +103,14 @@ def test_an_answer_that_comes_byte_by_byte_is_given_up(
         call(scripted_store)
 
     assert time.monotonic() - began < 3
+
+
+def test_a_file_that_is_at_the_path_already_is_left_alone(store: ObjectStore, tmp_path: Path):
+    store.put_bytes(f"{KEY}.file", BODY, content_type="application/json")
+    there = tmp_path / "there"
+    there.write_text("another's")
+
+    with pytest.raises(FileExistsError):
+        store.get(f"{KEY}.file", there)
+
+    assert there.read_text() == "another's"

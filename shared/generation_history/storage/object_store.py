@@ -103,14 +103,16 @@ class ObjectStore:
         listed = self._find(self._call, key)
         if listed is None:
             return False
-        try:
-            with self.read(key) as (size, pieces), path.open("xb") as file:
-                file.writelines(pieces)
-            if size != listed["Size"]:
-                raise self._failure(f"gave {size} bytes of {key}, but lists {listed['Size']}")
-        except (StorageError, OSError):
-            path.unlink(missing_ok=True)
-            raise
+        with path.open("xb") as file:
+            # Only what was opened here is removed: whatever was at the path before is another's.
+            try:
+                with self.read(key) as (size, pieces):
+                    file.writelines(pieces)
+                if size != listed["Size"]:
+                    raise self._failure(f"gave {size} bytes of {key}, but lists {listed['Size']}")
+            except (StorageError, OSError):
+                path.unlink(missing_ok=True)
+                raise
         return True
 
     def get_bytes(self, key: str, *, most_bytes: int) -> bytes | None:

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, with_config
 from standardwebhooks import Webhook
 from typing_extensions import TypedDict
 
+from generation_history import limits
 from generation_history.db.database import Database
 from generation_history.errors import InvalidValue, NotAuthenticated, TooLarge
 from generation_history.shared_secrets import webhook_keys
@@ -19,8 +20,8 @@ logger = logging.getLogger(__name__)
 
 #: A delivery is thin: an id and a type. Whatever is longer is none.
 MAX_DELIVERY_BYTES = 64 * 1024
-#: Gateways put a whole path into a job's id.
-MAX_ID_LENGTH = 1000
+#: Of each text that a delivery is told by, the job's id among them.
+MAX_ID_LENGTH = limits.MAX_JOB_ID
 #: Each is tried, as a sender does while its key is rotated.
 MAX_SIGNATURES = 10
 
