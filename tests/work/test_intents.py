@@ -438,13 +438,36 @@ def test_a_job_of_a_later_attempt_that_the_database_has_forgotten_is_not_adopted
     assert reconcile(db.migrate, store).forgotten == 0
 
 
+def test_the_one_job_that_no_later_attempt_has_is_adopted(scenes, provider, backup, manager):
+    """The database has forgotten that it was adopted, that the provider failed it, and what was posted then."""
+    scene_id = scenes.add()
+    answers = provider.after_submit
+    provider.after_submit = fail_with(OutcomeUnknown("no answer"))
+    scenes.step()
+    restore = backup()
+    scenes.step()
+    provider.change("video_0", status="failed", error_message="no")
+    scenes.step()
+    provider.after_submit = answers
+    manager.retry_scene(scene_id)
+    scenes.step()
+    restore()
+    provider.change("video_0", status="completed")
+
+    scenes.step(2)
+
+    assert scenes.ended(scene_id) == ("completed", None)
+    assert scenes.read(scene_id)["sora_video_id"] == "video_0"
+    assert len(provider.posts) == 2
+
+
 def test_nothing_is_adopted_while_the_bucket_cannot_be_asked(scenes, provider, monkeypatch):
     scene_id = scenes.add()
     provider.after_submit = fail_with(OutcomeUnknown("no answer"))
     scenes.step()
     with monkeypatch.context() as away:
         fail = fail_with(StorageError("DO_SPACES_ENDPOINT is away"))
-        away.setattr(Posts, "was_posted_since", lambda _posts, job: fail(job))
+        away.setattr(Posts, "later_posts", lambda _posts, job: fail(job))
         scenes.step()
     assert scenes.job(scene_id)[0::2] == ("find", "DO_SPACES_ENDPOINT is away")
 

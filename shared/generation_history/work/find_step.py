@@ -50,12 +50,13 @@ class FindStep:
             # It keeps no list to look in.
             found = []
         candidates = self._submissions.unclaimed(provider.base_url, found)
+        taken, forgotten = self._posts.later_posts(job) if candidates else (frozenset[str](), False)
+        candidates = [video for video in candidates if taken.isdisjoint((video.id, *video.other_ids))]
         reason = f"the POST had no answer, and {len(candidates)} of the provider's jobs could be of it"
         since, until = intended_at - window - CLOCK_SKEW, intended_at + window + CLOCK_SKEW
         rivals = (
             self._submissions.rivals(job, provider.base_url, request, since=since, until=until) if candidates else 0
         )
-        forgotten = bool(candidates) and self._posts.was_posted_since(job)
         if len(candidates) == 1 and not rivals and not forgotten:
             self._submissions.accept(job, candidates[0], adopted=True)
             return None

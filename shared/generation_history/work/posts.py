@@ -166,13 +166,15 @@ class Posts:
             raise OutcomeUnknown("it was posted at another time, as its intent in the bucket says")
         return False
 
-    def was_posted_since(self, job: Job) -> bool:
-        """Whether the bucket knows a POST of a later attempt at the scene, which the database has forgotten.
+    def later_posts(self, job: Job) -> tuple[frozenset[str], bool]:
+        """What the bucket knows of later attempts at the scene, which the database has forgotten.
 
-        A job of the provider's may be of that one then. A StorageError where the bucket cannot be asked.
+        The ids of their jobs, and whether one was posted whose job nobody heard of: any job of the provider's may be of
+        that one. A StorageError where the bucket cannot be asked.
         """
         later = self._intents.after(job.generation_id, job.scene_id, job.attempt)
-        return any(intent.outcome != "no_job" for intent in later)
+        posted = [intent for intent in later if intent.outcome != "no_job"]
+        return frozenset(intent.job_id for intent in posted if intent.job_id), any(not it.job_id for it in posted)
 
     def _told_the_bucket(self, accepted: Intent) -> bool:
         try:
