@@ -90,10 +90,20 @@ def _entries(dumped: str) -> list[Entry]:
     _, *rest = _ENTRY.split(dumped.partition(_END)[0])
     entries = [Entry(*rest[at : at + 3]) for at in range(0, len(rest), 3)]
     return [
-        Entry(entry.name, entry.type, _SETTING.sub("", entry.sql.replace("public.", "")).strip() + "\n")
+        Entry(entry.name, entry.type, _policy(_SETTING.sub("", entry.sql.replace("public.", ""))).strip() + "\n")
         for entry in entries
         if not (entry.type == "COMMENT" and entry.name.startswith("EXTENSION "))
     ]
+
+
+def _policy(sql: str) -> str:
+    """The statement with a policy's logins by name: a dump has them in the order in which the server made them."""
+    return re.sub(
+        r"^(CREATE POLICY .* TO )(\w+(?:, \w+)+)",
+        lambda policy: policy[1] + ", ".join(sorted(policy[2].split(", "))),
+        sql,
+        flags=re.MULTILINE,
+    )
 
 
 def _table(entries: Iterable[Entry]) -> str:

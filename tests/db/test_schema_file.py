@@ -157,6 +157,19 @@ COMMENT ON COLUMN a.x IS 'of the day';
     )
 
 
+def test_the_logins_of_a_policy_stand_by_name():
+    """A dump has them in the order in which the server's logins were made, which is no part of the schema."""
+    dumped = """
+--
+-- Name: a own; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY own ON public.a TO history_worker, history_api USING (true);
+"""
+
+    assert "\nCREATE POLICY own ON a TO history_api, history_worker USING (true);\n" in arrange(dumped, [])
+
+
 def test_the_command_checks_and_writes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys, template, postgres):
     file = tmp_path / "schema.sql"
     monkeypatch.setattr(command, "SCHEMA", file)
