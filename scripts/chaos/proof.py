@@ -160,7 +160,7 @@ def prove(admin_url: str, store: ObjectStore, provider_url: str) -> Proof:
     for figure, problem in (
         *check_posts(payments, unknown),
         *check_intents(payments, unknown),
-        *check_costs(admin_url, provider_url, payments),
+        *check_costs(admin_url, provider_url, payments, unknown),
     ):
         proof.found(figure, problem)
     return proof

@@ -277,6 +277,20 @@ def test_what_the_database_has_forgotten_is_told_by_the_bucket(done: Place, *, i
     assert (proof.scenes, proof.attempts, proof.posts, proof.forgotten_attempts) == (0, 1, 1, 1)
 
 
+def test_a_forgotten_scene_costs_its_generation_nothing(place: Place, worker: Worker):
+    """A failover may forget the second of two scenes alone."""
+    place.record("one", "two")
+    place.finish(worker)
+    assert place.proof().cents > 0
+    place.rows("delete from scenes where sora_prompt like 'two %%'")
+    place.rows("update variants set total_scenes = 1, scenes_completed = 1")
+    place.rows("select roll_up(id), roll_up_cost(id) from generations")
+
+    proof = place.proof()
+
+    assert (proof.scenes, proof.attempts, proof.forgotten_attempts) == (1, 2, 1)
+
+
 def test_a_post_that_was_intended_anew_after_the_database_forgot_it_is_no_other_post(done: Place):
     """Whoever came next intended it before the bucket was asked, and then the answer to the first one came."""
     done.rows("update attempts set intended_at = now() + interval '1 second'")
