@@ -203,7 +203,8 @@ def check_costs(
 ) -> Iterator[Finding]:
     """Each generation's actual cost is that of the jobs which the provider rendered for it, by the prices then.
 
-    A scene that a failover has forgotten has no row to hold a cost: scripts/reconcile tells of its attempts, as of told.
+    A scene that a failover has forgotten has no row to hold a cost; scripts/reconcile tells of its attempts (told).
+    Of a purge that the database has forgotten nothing is recorded again.
     """
     with psycopg.connect(admin_url) as connection:
         cursor = connection.cursor(row_factory=dict_row)
@@ -213,7 +214,7 @@ def check_costs(
     for attempt in payments.attempts:
         job = payments.jobs.get(attempt["video_id"])
         # What came late for a deleted generation is fetched when that is restored; nobody has asked for it until then.
-        counts = attempt["outcome"] != "late" and _place(attempt) not in told
+        counts = attempt["outcome"] != "late" and not attempt["purged"] and _place(attempt) not in told
         if job is not None and job["status"] == "completed" and counts:
             costs[attempt["generation_id"]].append(_cost(job, attempt["intended_at"], host, prices))
     for generation in generations:

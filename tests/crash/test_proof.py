@@ -291,6 +291,26 @@ def test_a_forgotten_scene_costs_its_generation_nothing(place: Place, worker: Wo
     assert (proof.scenes, proof.attempts, proof.forgotten_attempts) == (1, 2, 1)
 
 
+def test_a_purge_that_the_database_has_forgotten_costs_nothing(done: Place):
+    """The intents were marked, and then the database failed over to before the attempt."""
+    change_intent(done, purged=True)
+    for key, _ in list(done.store.keys("generations/")):
+        done.store.delete(key)
+    done.rows("delete from attempts")
+    done.rows("""
+        alter table scenes disable trigger scenes_status_moves_forward;
+        update scenes set completed_at = null, status = 'failed', error_code = 'cancelled', sora_video_id = null,
+            video_url = null, thumbnail_url = null, duration = null, resolution = null, file_size = null;
+        alter table scenes enable trigger scenes_status_moves_forward
+    """)
+    done.rows("update generations set deleted_at = now(), purge_at = now() + interval '1 day'")
+    done.rows("select roll_up(id), roll_up_cost(id) from generations")
+
+    proof = done.proof()
+
+    assert (proof.scenes, proof.attempts, proof.forgotten_attempts, proof.cents) == (1, 1, 1, 0)
+
+
 def test_a_post_that_was_intended_anew_after_the_database_forgot_it_is_no_other_post(done: Place):
     """Whoever came next intended it before the bucket was asked, and then the answer to the first one came."""
     done.rows("update attempts set intended_at = now() + interval '1 second'")

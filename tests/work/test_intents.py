@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg import conninfo, sql
 
-from generation_history.errors import NotAllowed, NotSent, OutcomeUnknown, Rejected, StorageError, Unavailable
+from generation_history.errors import JobGone, NotAllowed, NotSent, OutcomeUnknown, Rejected, StorageError, Unavailable
 from generation_history.settings import Limits
 from generation_history.work import posts, submit_step
 from generation_history.work.intents import Intent, Intents
@@ -458,6 +458,34 @@ def test_the_one_job_that_no_later_attempt_has_is_adopted(scenes, provider, back
 
     assert scenes.ended(scene_id) == ("completed", None)
     assert scenes.read(scene_id)["sora_video_id"] == "video_0"
+    assert len(provider.posts) == 2
+
+
+def test_each_of_two_unanswered_posts_has_the_job_of_its_turn_also_where_the_second_is_forgotten(
+    scenes, provider, backup, manager, db, store
+):
+    scene_id = scenes.add()
+    provider.after_submit = fail_with(OutcomeUnknown("no answer"))
+    look = provider.before_find
+    provider.before_find = fail_with(JobGone("no list now"))
+    scenes.step()
+    restore = backup()
+    scenes.step(find_seconds=0)
+    manager.retry_scene(scene_id, confirmed=True)
+    scenes.step()
+    restore()
+    provider.before_find = look
+    second = provider.jobs["video_1"].created_at + timedelta(seconds=2)
+    provider.change("video_1", created_at=second, status="failed")
+    provider.change("video_0", status="failed")
+
+    scenes.step(3)
+    assert scenes.read(scene_id)["sora_video_id"] == "video_0"
+    reconcile(db.migrate, store, apply=True)
+    scenes.step(3)
+
+    tried = db.rows("select attempt, sora_video_id, error_code from attempts order by attempt")
+    assert tried == [(1, "video_0", "provider_failed"), (2, "video_1", "provider_failed")]
     assert len(provider.posts) == 2
 
 

@@ -71,6 +71,46 @@ def test_two_jobs_that_could_be_it_are_for_a_person_to_decide(scenes, provider):
     assert len(provider.posts) == 1
 
 
+def test_two_posts_for_the_same_have_two_jobs_each_the_one_of_its_turn(scenes, provider):
+    """Whoever retried the first one had it confirmed that it made no job; the provider's list was late."""
+    scene_id = scenes.add()
+    provider.before_submit = fail_with(OutcomeUnknown("no answer"))
+    scenes.step(2, find_seconds=0)
+    scenes.manager.retry_scene(scene_id, confirmed=True)
+    scenes.step()
+    first, second = (provider.add(as_asked(), created_at=datetime.now(UTC) + timedelta(seconds=n)) for n in range(2))
+
+    scenes.step(4)
+
+    assert scenes.ended(scene_id) == ("completed", None)
+    tried = scenes.db.rows("select attempt, outcome, sora_video_id from attempts order by attempt")
+    assert tried == [(1, "stored", first.id), (2, "stored", second.id)]
+
+
+def test_two_scenes_of_one_owner_have_two_jobs(scenes, provider):
+    both = [scenes.add(), scenes.add()]
+    provider.after_submit = fail_with(OutcomeUnknown("no answer"))
+
+    scenes.step(6)
+
+    assert [scenes.ended(scene_id) for scene_id in both] == [("completed", None)] * 2
+    assert len(provider.posts) == 2
+
+
+def test_a_job_from_before_a_post_is_not_of_its_turn(scenes, provider):
+    """As many jobs as POSTs, and one of them made before either of these."""
+    both = [scenes.add(), scenes.add()]
+    provider.before_submit = fail_with(OutcomeUnknown("no answer"))
+    scenes.step()
+    provider.add(as_asked(), created_at=datetime.now(UTC) - timedelta(seconds=119))
+    provider.add(as_asked(), created_at=datetime.now(UTC) - timedelta(seconds=118))
+    scenes.db.rows("update attempts set intended_at = intended_at + interval '5 seconds' where scene_id = %s", both[1])
+
+    scenes.step(3)
+
+    assert [scenes.job(scene_id)[0] for scene_id in both] == ["find"] * 2
+
+
 @pytest.mark.parametrize(
     "unlike",
     [

@@ -1,7 +1,8 @@
 """The step "find": adopt the provider's job of a POST whose outcome nobody knows, if exactly one can be it."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from generation_history.errors import JobGone
 from generation_history.providers import VideoJob
@@ -10,7 +11,7 @@ from generation_history.work.job_queue import Job
 from generation_history.work.posts import Posts
 from generation_history.work.provider_watch import ProviderWatch
 from generation_history.work.retry_policy import Outcome, ServerNotNamed, after_search
-from generation_history.work.submission import Submissions
+from generation_history.work.submission import Submissions, UnheardPost
 from generation_history.work.submit_step import request_of
 
 #: A provider's clock and ours may differ by this much when a job is looked for by its time.
@@ -43,25 +44,64 @@ class FindStep:
         if self._posts.is_told(job):
             return None
         request, window = request_of(job, self._defaults), timedelta(seconds=self._find_seconds) + CLOCK_SKEW
-        found: Sequence[VideoJob]
+        since, until = intended_at - window - CLOCK_SKEW, intended_at + window + CLOCK_SKEW
+        posts = self._submissions.unheard_posts(job, provider.base_url, request, since=since, until=until)
+        begun = [intended_at, *(post.intended_at for post in posts)]
+        listed: Sequence[VideoJob]
         try:
-            found = provider.find(request, since=intended_at - CLOCK_SKEW, until=intended_at + window)
+            listed = provider.find(request, since=min(begun) - CLOCK_SKEW, until=max(begun) + window)
         except JobGone:
             # It keeps no list to look in.
-            found = []
-        candidates = self._submissions.unclaimed(provider.base_url, found)
-        taken, forgotten = self._posts.later_posts(job) if candidates else (frozenset[str](), False)
+            listed = []
+        candidates = self._submissions.unclaimed(provider.base_url, listed)
+        taken, forgotten = self._posts.later_posts(job) if candidates else (frozenset[str](), [])
         candidates = [video for video in candidates if taken.isdisjoint((video.id, *video.other_ids))]
-        reason = f"the POST had no answer, and {len(candidates)} of the provider's jobs could be of it"
-        since, until = intended_at - window - CLOCK_SKEW, intended_at + window + CLOCK_SKEW
+        near = [video for video in candidates if _is_within(video, intended_at - CLOCK_SKEW, intended_at + window)]
         rivals = (
             self._submissions.rivals(job, provider.base_url, request, since=since, until=until) if candidates else 0
         )
-        if len(candidates) == 1 and not rivals and not forgotten:
-            self._submissions.accept(job, candidates[0], adopted=True)
+        if not rivals and self._pair(job, [*posts, *forgotten], candidates):
             return None
+        if len(near) == 1 and not rivals and not forgotten:
+            self._submissions.accept(job, near[0], adopted=True)
+            return None
+        reason = f"the POST had no answer, and {len(near)} of the provider's jobs could be of it"
         if rivals:
             reason += f", or of {rivals} other POSTs that asked for the same"
         if forgotten:
             reason += ", or of a later attempt that the database has forgotten"
         return after_search(job, reason, find_seconds=self._find_seconds)
+
+    def _pair(self, job: Job, posts: Sequence[UnheardPost], candidates: Sequence[VideoJob]) -> bool:
+        """Whether there are as many jobs as POSTs of this owner's for the same: each POST has the one of its turn then.
+
+        Which job is whose makes no difference to the owner. A POST that is being looked for takes its own by itself.
+        """
+        posts = sorted({(post.scene_id, post.attempt): post for post in posts}.values(), key=_intended_at)
+        pairs = list(zip(posts, sorted(candidates, key=_created_at), strict=False))
+        own = next((video for post, video in pairs if _is_of(job, post)), None)
+        if own is None or len(posts) != len(candidates):
+            return False
+        if any(_created_at(video) < post.intended_at - CLOCK_SKEW for post, video in pairs):
+            return False
+        for post, video in pairs:
+            if post.is_over and not _is_of(job, post):
+                self._submissions.accept_late(replace(job, scene_id=post.scene_id, attempt=post.attempt), video)
+        self._submissions.accept(job, own, adopted=True)
+        return True
+
+
+def _is_of(job: Job, post: UnheardPost) -> bool:
+    return (post.scene_id, post.attempt) == (job.scene_id, job.attempt)
+
+
+def _intended_at(post: UnheardPost) -> datetime:
+    return post.intended_at
+
+
+def _created_at(video: VideoJob) -> datetime:
+    return video.created_at or datetime.max.replace(tzinfo=UTC)
+
+
+def _is_within(video: VideoJob, since: datetime, until: datetime) -> bool:
+    return since <= _created_at(video) <= until

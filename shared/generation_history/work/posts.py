@@ -17,7 +17,7 @@ from generation_history.providers import VideoJob, VideoProvider, VideoRequest
 from generation_history.work.intents import Intent, Intents, fingerprint
 from generation_history.work.job_queue import Job
 from generation_history.work.retry_policy import IntentNotStored, PostMadeNoJob
-from generation_history.work.submission import LateAnswer, Submissions
+from generation_history.work.submission import LateAnswer, Submissions, UnheardPost
 
 logger = logging.getLogger(__name__)
 
@@ -166,15 +166,20 @@ class Posts:
             raise OutcomeUnknown("it was posted at another time, as its intent in the bucket says")
         return False
 
-    def later_posts(self, job: Job) -> tuple[frozenset[str], bool]:
+    def later_posts(self, job: Job) -> tuple[frozenset[str], list[UnheardPost]]:
         """What the bucket knows of later attempts at the scene, which the database has forgotten.
 
-        The ids of their jobs, and whether one was posted whose job nobody heard of: any job of the provider's may be of
-        that one. A StorageError where the bucket cannot be asked.
+        The ids of their jobs, and the POSTs whose job nobody heard of: any job of the provider's may be of one of
+        those. A StorageError where the bucket cannot be asked.
         """
         later = self._intents.after(job.generation_id, job.scene_id, job.attempt)
         posted = [intent for intent in later if intent.outcome != "no_job"]
-        return frozenset(intent.job_id for intent in posted if intent.job_id), any(not it.job_id for it in posted)
+        unheard = [
+            UnheardPost(intent.scene_id, intent.attempt, intent.intended_at, is_over=False)
+            for intent in posted
+            if not intent.job_id
+        ]
+        return frozenset(intent.job_id for intent in posted if intent.job_id), unheard
 
     def _told_the_bucket(self, accepted: Intent) -> bool:
         try:

@@ -5,6 +5,7 @@ write is the leaseholder's (job_queue.write_under_lease).
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal, LiteralString
 from urllib.parse import urlsplit
@@ -51,6 +52,16 @@ _CANCEL_IF_OVER: Final[LiteralString] = """
         error_message = 'deleted or failed before this was submitted'
     where id in (select scene_id from cancelled)
 """
+
+
+@dataclass(frozen=True)
+class UnheardPost:
+    """A POST whose job nobody knows, and whether anybody still looks for that."""
+
+    scene_id: UUID
+    attempt: int
+    intended_at: datetime
+    is_over: bool
 
 
 class Submissions:
@@ -282,6 +293,28 @@ class Submissions:
         rows = self._db.run(None, (query, {"ids": ids, "base_url": base_url}))
         taken = {row["sora_video_id"] for row in rows}
         return [video for video in videos if taken.isdisjoint((video.id, *video.other_ids))]
+
+    def unheard_posts(
+        self, job: Job, base_url: str, request: VideoRequest, *, since: datetime, until: datetime
+    ) -> list[UnheardPost]:
+        """This POST, and the others of its owner that asked this server for just the same and know no job."""
+        query = """
+            select scene_id, attempt, intended_at, outcome = 'failed' as is_over from attempts
+            where provider_base_url = %(base_url)s and sora_video_id is null and owner_id = %(owner_id)s
+                and (outcome = 'intended' or outcome = 'failed' and error_code = 'submit_unknown')
+                and intended_at between %(since)s and %(until)s
+                and (request_sha256 = %(request_sha256)s or (scene_id, attempt) = (%(scene_id)s, %(attempt)s))
+        """
+        params: dict[str, Any] = {
+            "base_url": base_url,
+            "owner_id": job.owner_id,
+            "scene_id": job.scene_id,
+            "attempt": job.attempt,
+            "since": since,
+            "until": until,
+            "request_sha256": fingerprint(request),
+        }
+        return [UnheardPost(**row) for row in self._db.run(job.owner_id, (query, params))]
 
     def rivals(self, job: Job, base_url: str, request: VideoRequest, *, since: datetime, until: datetime) -> int:
         """How many POSTs for other owners asked this server for the same within these times, and know no job.
