@@ -23,11 +23,11 @@ GENERATIONS_EACH = 10
 PROMPTS: Final = {kind: ["a", "b", "c", "d"] for kind in VARIANT_TYPES[:3]}
 SCENES: Final = sum(len(prompts) for prompts in PROMPTS.values())
 READS = 200
-#: How many days an owner's statistics have, and how many changes are not folded.
+#: How many days an owner's statistics have, and how many changes are not merged.
 SIZES: Final = ((30, 0), (3650, 0), (3650, 1000), (3650, 100_000))
 COUNTED = 20_000
 
-#: Generations recorded, scenes completed and changes folded, each a second.
+#: Generations recorded, scenes completed and changes merged, each a second.
 Rates = tuple[float, float, float]
 
 _TRIGGERS = "select tgrelid::regclass::text, tgname from pg_trigger where tgname ~ '_delta_(insert|update|delete)$'"
@@ -95,7 +95,7 @@ def _write(made: Scratch, db: Database, housekeeping: Housekeeping) -> None:
     print(
         f"{THREADS} writers, generations of {SCENES} scenes, median of {ROUNDS} rounds of each kind by turns, fsync on"
     )
-    print("triggers  recorded/s  completed/s  folded/s")
+    print("triggers  recorded/s  completed/s  merged/s")
     rounds: list[tuple[Rates, Rates]] = []
     for _ in range(ROUNDS):
         _switch(made.admin, on=False)
@@ -110,19 +110,19 @@ def _write(made: Scratch, db: Database, housekeeping: Housekeeping) -> None:
 
 
 def _round(db: Database, housekeeping: Housekeeping, *, counting: bool) -> Rates:
-    """Generations recorded, scenes completed and changes folded, each a second."""
+    """Generations recorded, scenes completed and changes merged, each a second."""
     manager = GenerationManager(uuid.uuid4(), db=db)
     recording = _seconds(lambda: _at_once(lambda _: _record(manager)))
     generations = manager.list_generations(THREADS * GENERATIONS_EACH)
     scenes = [scene["id"] for made in generations for v in made.get("variants", []) for scene in v.get("scenes", [])]
     completing = _seconds(lambda: _at_once(lambda number: complete(manager, scenes[number::THREADS], RECOUNT)))
     started = time.perf_counter()
-    folded = housekeeping.merge_stats_deltas(seconds=600)
-    folding = time.perf_counter() - started
+    merged = housekeeping.merge_stats_deltas(seconds=600)
+    merging = time.perf_counter() - started
     told, expected = manager.get_stats()["total_videos"], len(scenes) if counting else 0
     if told != expected:
         raise AssertionError(f"the statistics tell of {told} videos, not of {expected}")
-    return len(generations) / recording, len(scenes) / completing, folded / folding
+    return len(generations) / recording, len(scenes) / completing, merged / merging
 
 
 def _record(manager: GenerationManager) -> None:
@@ -152,7 +152,7 @@ def _switch(admin: str, *, on: bool) -> None:
 
 def _read(made: Scratch, db: Database) -> None:
     print(f"\nget_stats(), p50 of {READS} reads")
-    print("  days  not folded      ms")
+    print("  days  not merged      ms")
     for days, deltas in SIZES:
         owner_id = uuid.uuid4()
         _fill(made.admin, _FILL, _FILL_DELTAS, owner_id=owner_id, days=days, deltas=deltas)

@@ -3,9 +3,11 @@
 docs/decisions/0002-migrations.md says why these hundred lines and not a library.
 """
 
+import argparse
 import hashlib
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import LiteralString, cast
@@ -141,8 +143,9 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """0 when the database is up to date; 1, with the reason, when it is not."""
+    argparse.ArgumentParser(prog="scripts/migrate", description=__doc__).parse_args(arguments)
     try:
         applied = migrate(settings.migrate_database_url())
     except HistoryError as error:

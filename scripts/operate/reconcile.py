@@ -132,7 +132,7 @@ def _reconcile_posts(
             if is_old:
                 report.unknown += 1
                 owner = f"owner {intent.owner_id}, posted {intent.intended_at:%Y-%m-%d %H:%M}"
-                print(f"unknown  {intent.base_url} {what}  {where}, which has no row: {owner}")
+                print(f"unknown  {intent.base_url} {what}  {where}: the scene has no row, {owner}")
             continue
         report.forgotten += 1
         print(f"paid     {intent.base_url} {what}  {where}, which does not know it")

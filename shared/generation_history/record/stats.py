@@ -1,4 +1,4 @@
-"""Statistics as get_stats() returns them: summed by one statement from what is folded already and what is not yet."""
+"""Statistics as get_stats() returns them: summed by one statement from what is merged already and what is not yet."""
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import date, timedelta
@@ -119,7 +119,7 @@ def _number(by_status: ByStatus) -> int:
 
 
 def _outcome(rows: Collection[Row]) -> Outcome:
-    """What became of the scenes of these kinds together: what is not folded yet stands with their variants' types."""
+    """What became of the scenes of these kinds together: what is not merged yet stands with their variants' types."""
     videos = sum(row["videos"] for row in rows)
     failed = sum(row["scenes_failed"] for row in rows)
     return {

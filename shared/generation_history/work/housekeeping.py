@@ -29,7 +29,7 @@ class Housekeeping:
         until = time.monotonic() + seconds
         merged = 0
         while time.monotonic() < until:
-            done = self._db.run(None, ("select merge_stats_deltas(%(limit)s) as folded", {"limit": batch}))[0]["folded"]
+            done = self._db.run(None, ("select merge_stats_deltas(%(limit)s) as merged", {"limit": batch}))[0]["merged"]
             merged += done
             if done < batch:
                 break
