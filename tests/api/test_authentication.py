@@ -82,7 +82,7 @@ def test_without_a_whole_configuration_everything_is_503_and_names_the_setting(
 def test_a_single_owner_needs_no_token_and_the_log_says_so(
     call, manager, open_to_one, owner_of, caplog: pytest.LogCaptureFixture
 ):
-    authentication._say_it_is_open.cache_clear()
+    authentication._warn_of_open_access.cache_clear()
     with caplog.at_level(logging.WARNING):
         assert owner_of({}) == open_to_one
         assert owner_of({"authorization": "Bearer nonsense"}) == open_to_one

@@ -98,7 +98,7 @@ def test_what_is_usual_is_not_read_as_a_whole(monkeypatch: pytest.MonkeyPatch):
 
 @pytest.mark.parametrize(
     ("source", "scenes", "kept"),
-    [("x", 1, True), ("x", 200, False), ("ü", 1, False), ("x" * link_signing.MAX_KEPT_CHARACTERS, 1, False)],
+    [("x", 1, True), ("x", 200, False), ("ü", 1, False), ("x" * link_signing.MAX_CACHED_CHARACTERS, 1, False)],
 )
 def test_what_takes_much_memory_is_not_kept(source: str, scenes: int, *, kept: bool):
     """Hundreds of them would not fit a function's."""

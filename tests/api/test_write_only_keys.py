@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 
 from generation_history.api import api_keys
-from generation_history.api.acknowledgement import RECORDS, TOLD
+from generation_history.api.acknowledgement import ACKNOWLEDGED, RECORDS
 from generation_history.api.flask_adapter import register_history_api
 from generation_history.archives.archives import Archives
 from generation_history.record.generation_manager import GenerationManager
@@ -18,7 +18,7 @@ from tests.api.test_ownership import BODIES, NAMES, ROUTES, Asked, Route
 #: What is recorded of a generation and no writer needs to be told.
 RECORDED = ("soft scene 1", "a cat", "video_old", "scene_1", "https://", "http://", "sora_prompt", "actual_cost")
 WRITES = [route for route in ROUTES if route[1] != "GET"]
-ALLOWED = {"success", *TOLD, *(f"{name}_id" for name in RECORDS)}
+ALLOWED = {"success", *ACKNOWLEDGED, *(f"{name}_id" for name in RECORDS)}
 
 
 @pytest.fixture

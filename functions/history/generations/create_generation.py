@@ -55,7 +55,7 @@ def create_generation(body: Annotated[NewGeneration, Body()], idempotency_key: K
     """
     metadata = body.metadata.model_dump() if body.metadata else None
     # As it came: a default that is added one day makes no other request of one that is tried again.
-    once = IdempotencyKey(idempotency_key, router.current_event.json_body) if idempotency_key else None
+    identity = IdempotencyKey(idempotency_key, router.current_event.json_body) if idempotency_key else None
     if body.prompts:
         generation = history().create_with_scenes(
             body.source_video_url,
@@ -66,7 +66,7 @@ def create_generation(body: Annotated[NewGeneration, Body()], idempotency_key: K
             model=body.model,
             size=body.size,
             seconds=body.seconds,
-            once=once,
+            once=identity,
         )
     else:
         generation = history().create_generation(
@@ -76,7 +76,7 @@ def create_generation(body: Annotated[NewGeneration, Body()], idempotency_key: K
             body.cost_estimate,
             start=True,
             metadata=metadata,
-            once=once,
+            once=identity,
         )
     return ok(202, generation_id=generation["id"])
 

@@ -31,7 +31,7 @@ _ANSWERS = (
 )
 
 #: How long a caller may wait before it looks again.
-LOOK_SECONDS = 2
+RETRY_AFTER_SECONDS = 2
 
 
 @router.post("/history/generations/<generation_id>/download", responses=_ANSWERS)
@@ -43,25 +43,25 @@ def ask_for_archive(generation_id: UUID) -> Response[str]:
         from generation_history.work.wakeup import wake_poller  # noqa: PLC0415
 
         wake_poller()
-    return _shown(generation_id, archive)
+    return _archive_answer(generation_id, archive)
 
 
 @router.get("/history/generations/<generation_id>/download", responses=_ANSWERS)
 def get_archive(generation_id: UUID) -> Response[str]:
     """200 with a link to the zip that was asked for last, 202 while it is made, 409 with the reason if it cannot be."""
-    return _shown(generation_id, Archives(history().owner_id).read(str(generation_id)))
+    return _archive_answer(generation_id, Archives(history().owner_id).read(str(generation_id)))
 
 
-def _shown(generation_id: UUID, archive: Archive) -> Response[str]:
+def _archive_answer(generation_id: UUID, archive: Archive) -> Response[str]:
     state, code = archive["state"], archive["error_code"]
     if state == "ready":
         url, expires_at = archive_link(archive)
-        kept = {"size": archive["size"], "videos": archive["videos"], "outdated": archive["outdated"]}
-        return ok(status="ready", url=url, expires_at=expires_at.isoformat(), **kept)
+        file_facts = {"size": archive["size"], "videos": archive["videos"], "outdated": archive["outdated"]}
+        return ok(status="ready", url=url, expires_at=expires_at.isoformat(), **file_facts)
     if state == "failed" and code:
         raise ArchiveFailed(code, f"{code}: the archive could not be made: {archive['error_message']}")
     progress = {name: archive[name] for name in ("videos", "videos_done", "bytes", "bytes_done")}
     status_url = f"/api/history/generations/{generation_id}/download"
     answer = ok(202, status=state, **progress, outdated=archive["outdated"], status_url=status_url)
-    answer.headers["Retry-After"] = str(LOOK_SECONDS)
+    answer.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return answer

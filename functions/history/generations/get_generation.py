@@ -7,7 +7,7 @@ from aws_lambda_powertools.event_handler.api_gateway import Response, Router
 from generation_history.api.app import handler, history, ok
 from generation_history.api.link_signing import SignedLinks
 from generation_history.api.response_schemas import answers
-from generation_history.api.trimming import first_that_fits, without_metadata, without_prompts, without_scenes
+from generation_history.api.trimming import trim_to_fit, without_metadata, without_prompts, without_scenes
 from generation_history.errors import NotFound
 from generation_history.models import Generation
 from generation_history.needs import needs
@@ -23,11 +23,11 @@ def get_generation(generation_id: UUID) -> Response[str]:
     generation = history().get_generation(str(generation_id))
     if generation is None:
         raise NotFound("no such generation")
-    shown = first_that_fits(
+    trimmed = trim_to_fit(
         SignedLinks().generation(generation),
         without_prompts,
         without_metadata,
-        lambda whole: without_prompts(without_metadata(whole)),
-        lambda whole: without_scenes(without_metadata(whole)),
+        lambda untrimmed: without_prompts(without_metadata(untrimmed)),
+        lambda untrimmed: without_scenes(without_metadata(untrimmed)),
     )
-    return ok(generation=shown)
+    return ok(generation=trimmed)

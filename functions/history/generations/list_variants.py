@@ -8,7 +8,7 @@ from aws_lambda_powertools.event_handler.api_gateway import Response, Router
 from generation_history.api.app import handler, history, ok
 from generation_history.api.link_signing import SignedLinks
 from generation_history.api.response_schemas import answers
-from generation_history.api.trimming import first_that_fits, without_prompts, without_scenes
+from generation_history.api.trimming import trim_to_fit, without_prompts, without_scenes
 from generation_history.models import Variant
 from generation_history.needs import needs
 
@@ -29,5 +29,5 @@ main = handler(router)
 def list_variants(generation_id: UUID) -> Response[str]:
     """All variants of one generation, each with its scenes."""
     links = SignedLinks()
-    shown = [links.variant(variant) for variant in history().get_variants(str(generation_id))]
-    return ok(**first_that_fits({"variants": shown}, without_prompts, without_scenes))
+    variants = [links.variant(variant) for variant in history().get_variants(str(generation_id))]
+    return ok(**trim_to_fit({"variants": variants}, without_prompts, without_scenes))

@@ -49,8 +49,8 @@ def get_health() -> Response[str]:
     """200 with figures while the work gets done, 503 with the same and the problems while it does not."""
     health = _monitoring().health()
     problems: list[str] = []
-    polled = health["seconds_since_poll"]
-    if polled is None or polled > MAX_WITHOUT_POLL_SECONDS:
+    seconds_since_poll = health["seconds_since_poll"]
+    if seconds_since_poll is None or seconds_since_poll > MAX_WITHOUT_POLL_SECONDS:
         problems.append("the poller has not run for five minutes")
     if health["oldest_due_seconds"] > MAX_DUE_SECONDS:
         problems.append("work is due for more than a quarter of an hour")

@@ -35,9 +35,9 @@ def receive_delivery() -> Response[str]:
     So does a delivery about no job, as a sender's test is.
     """
     event = router.current_event
-    raw = (event.decoded_body or "").encode()
-    delivery = webhooks.verify(raw, dict(event.headers), settings.webhook_secrets())
-    new = delivery is not None and _deliveries().record(delivery)
-    if new:
+    body = (event.decoded_body or "").encode()
+    delivery = webhooks.verify(body, dict(event.headers), settings.webhook_secrets())
+    is_new = delivery is not None and _deliveries().record(delivery)
+    if is_new:
         wake_poller()
-    return ok(new=new)
+    return ok(new=is_new)

@@ -6,24 +6,24 @@ from typing import Any, Final
 from generation_history.models import Status
 
 #: What an answer tells such a caller as it is.
-TOLD: Final = frozenset({"generation_id", "message", "scene_ids", "status"})
+ACKNOWLEDGED: Final = frozenset({"generation_id", "message", "scene_ids", "status"})
 #: Under these names an answer has a whole record: of it, its id and status.
 RECORDS: Final = ("generation", "scene")
 
 
 def acknowledgement(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Of the body of an answer, what its caller needs to go on; whatever is not named here is left out."""
-    told = {name: value for name, value in body.items() if name in TOLD}
+    """The fields of an answer's body that its caller needs to go on. All other fields are left out."""
+    fields = {name: value for name, value in body.items() if name in ACKNOWLEDGED}
     for name in RECORDS:
         if name in body:
-            told |= {f"{name}_id": body[name]["id"], "status": body[name]["status"]}
-    return told
+            fields |= {f"{name}_id": body[name]["id"], "status": body[name]["status"]}
+    return fields
 
 
 def acknowledgement_types(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The same of a body's types, as contract.answers() takes them."""
-    told = {name: kind for name, kind in body.items() if name in TOLD}
+    """The types of acknowledgement()'s fields, from a body's types as contract.answers() takes them."""
+    types = {name: kind for name, kind in body.items() if name in ACKNOWLEDGED}
     for name in RECORDS:
         if name in body:
-            told |= {f"{name}_id": str, "status": Status}
-    return told
+            types |= {f"{name}_id": str, "status": Status}
+    return types

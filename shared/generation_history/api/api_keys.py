@@ -22,13 +22,13 @@ MAX_CACHED = 1_000
 _now = time.time
 
 
-class _Known(NamedTuple):
+class _CachedKey(NamedTuple):
     since: float
     owner_id: UUID
     scopes: frozenset[str]
 
 
-_cached: dict[bytes, _Known] = {}
+_cached: dict[bytes, _CachedKey] = {}
 
 
 def new_key() -> str:
@@ -46,16 +46,16 @@ def owner_of_key(key: str, method: str) -> tuple[UUID, frozenset[str]]:
     if not _KEY.fullmatch(key):
         raise NotAuthenticated("the API key does not hold")
     sha256 = fingerprint(key)
-    known = _cached.get(sha256)
-    if known is None or not 0 <= _now() - known.since < CACHE_TTL_SECONDS:
-        known = _look_up(sha256)
-    needed: Scope = "read" if method == "GET" else "write"
-    if needed not in known.scopes:
-        raise Forbidden(f"this API key does not have the scope {needed}")
-    return known.owner_id, known.scopes
+    entry = _cached.get(sha256)
+    if entry is None or not 0 <= _now() - entry.since < CACHE_TTL_SECONDS:
+        entry = _look_up(sha256)
+    scope: Scope = "read" if method == "GET" else "write"
+    if scope not in entry.scopes:
+        raise Forbidden(f"this API key does not have the scope {scope}")
+    return entry.owner_id, entry.scopes
 
 
-def _look_up(sha256: bytes) -> _Known:
+def _look_up(sha256: bytes) -> _CachedKey:
     _cached.pop(sha256, None)
     db = bootstrap.record_database()
     rows = db.run(None, ("select owner_id, scopes from owner_of_api_key(%(sha256)s)", {"sha256": sha256}))
@@ -63,5 +63,5 @@ def _look_up(sha256: bytes) -> _Known:
         raise NotAuthenticated("the API key does not hold")
     if len(_cached) >= MAX_CACHED:
         _cached.clear()
-    _cached[sha256] = known = _Known(_now(), rows[0]["owner_id"], frozenset(rows[0]["scopes"]))
-    return known
+    _cached[sha256] = entry = _CachedKey(_now(), rows[0]["owner_id"], frozenset(rows[0]["scopes"]))
+    return entry

@@ -57,7 +57,7 @@ GARBAGE_THRESHOLD = 50_000
 #: The other side of it: freed memory stays with the process up to twice this, far less than a function has.
 REUSED_BLOCK_BYTES = 30_000_000
 #: It is one owner's, and its links expire: nothing shared may keep it, and its caller asks about it each time.
-KEPT_BY_ITS_CALLER = "private, no-cache"
+PRIVATE_CACHING = "private, no-cache"
 
 #: Tells by the headers and the method whose call it is, or raises; None is nobody's, for what belongs to no owner.
 Authenticate = Callable[[Mapping[str, str], str], Caller | None]
@@ -72,7 +72,7 @@ _one_at_a_time = threading.Lock()
 
 
 def history() -> GenerationManager:
-    """The record of whoever makes the current call."""
+    """The record of the caller of the current call."""
     caller = _caller.get()
     if caller is None:
         raise NotAuthenticated("this call is nobody's")
@@ -80,10 +80,10 @@ def history() -> GenerationManager:
 
 
 def ok(status: int = 200, /, **body: Any) -> Response[str]:
-    """An answer: {"success": true} and what is given, or of it what a caller may be told that may not read."""
+    """An answer with "success": true and the body; a caller that may not read gets the acknowledgement only."""
     caller = _caller.get()
-    told = body if caller is None or caller.reads else acknowledgement(body)
-    text = to_json({"success": True, **told})
+    fields = body if caller is None or caller.reads else acknowledgement(body)
+    text = to_json({"success": True, **fields})
     if not fits(text):
         raise HistoryError(f"an answer of {len(text)} characters is more than the platform carries")
     return answered(text, status)
@@ -91,7 +91,7 @@ def ok(status: int = 200, /, **body: Any) -> Response[str]:
 
 def answered(body: str, status: int = 200) -> Response[str]:
     """The answer of this JSON, which the platform must carry (wire.fits)."""
-    return Response(status, JSON, body, {"Cache-Control": KEPT_BY_ITS_CALLER})
+    return Response(status, JSON, body, {"Cache-Control": PRIVATE_CACHING})
 
 
 def redirect(url: str) -> Response[str]:
@@ -103,7 +103,7 @@ def _from_json(text: str) -> Any:
     try:
         # Some clients begin a text with its byte order mark (RFC 8259, 8.1).
         # NaN and Infinity are refused where they stand, by the value's name.
-        body: object = json.loads(text.removeprefix("\ufeff"), object_pairs_hook=_names_once)
+        body: object = json.loads(text.removeprefix("\ufeff"), object_pairs_hook=_build_unique_object)
     except InvalidValue:
         raise
     except (ValueError, RecursionError):
@@ -114,14 +114,14 @@ def _from_json(text: str) -> Any:
     return body
 
 
-def _names_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The object; a name that comes twice is read differently by whoever reads it (RFC 8259, 4)."""
-    read = dict(pairs)
-    if len(read) < len(pairs):
-        seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))
-        raise InvalidValue(f"the body names {twice!r} twice in one object")
-    return read
+def _build_unique_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object. InvalidValue for a name that comes twice: readers disagree about its value (RFC 8259, 4)."""
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        names: set[str] = set()
+        duplicate = next(name for name, _ in pairs if name in names or names.add(name))
+        raise InvalidValue(f"the body names {duplicate!r} twice in one object")
+    return members
 
 
 def resolver(*routers: Router) -> APIGatewayHttpResolver:
@@ -190,17 +190,17 @@ def _answer(
     call_id: str,
     authenticate: Authenticate,
 ) -> dict[str, Any]:
-    method, asked, cors = "", dict[str, str](), dict[str, str]()
+    method, request_headers, cors = "", dict[str, str](), dict[str, str]()
     try:
         request = read_event(event, context, call_id)
         check_path(request)
-        method, asked = request["requestContext"]["http"]["method"], request["headers"]
-        cors = cors_headers(asked.get("origin"))
+        method, request_headers = request["requestContext"]["http"]["method"], request["headers"]
+        cors = cors_headers(request_headers.get("origin"))
         response = _options(app, request) if method == "OPTIONS" else _resolved(app, request, context, authenticate)
     except Exception as error:  # noqa: BLE001
         response = _error(error, call_id)
     # DigitalOcean decodes a base64 body for a binary Content-Type only: JSON travels there as it is.
-    return _travelling(response, method, asked, cors, compressible="http" not in event)
+    return _encode_response(response, method, request_headers, cors, compressible="http" not in event)
 
 
 def _resolved(
@@ -229,18 +229,23 @@ def _options(app: APIGatewayHttpResolver, request: Mapping[str, Any]) -> Respons
     return Response(204, headers={"Allow": methods, **cors_headers(request["headers"].get("origin"), methods=methods)})
 
 
-def _travelling(
-    response: Response[str], method: str, asked: Mapping[str, str], cors: Mapping[str, str], *, compressible: bool
+def _encode_response(
+    response: Response[str],
+    method: str,
+    request_headers: Mapping[str, str],
+    cors: Mapping[str, str],
+    *,
+    compressible: bool,
 ) -> dict[str, Any]:
-    """The response as the platform takes it: with CORS, and if its caller may keep it, by its tag and compressed."""
+    """The response as the platform takes it: with CORS. A cacheable body has a tag, and may be compressed."""
     status, headers, body = response.status_code, {**response.headers, **cors}, response.body or ""
-    if status == HTTPStatus.OK and method in {"GET", "HEAD"} and headers.get("Cache-Control") == KEPT_BY_ITS_CALLER:
-        status, told, body = negotiate(body, asked, compressible=compressible)
-        headers |= told
-        if varies := [each["Vary"] for each in (cors, told) if "Vary" in each]:
-            headers["Vary"] = ", ".join(varies)
-    returned = {"statusCode": status, "headers": headers, "body": "" if method == "HEAD" else body}
-    return returned | ({"isBase64Encoded": True} if "Content-Encoding" in headers and returned["body"] else {})
+    if status == HTTPStatus.OK and method in {"GET", "HEAD"} and headers.get("Cache-Control") == PRIVATE_CACHING:
+        status, caching_headers, body = negotiate(body, request_headers, compressible=compressible)
+        headers |= caching_headers
+        if vary := [fields["Vary"] for fields in (cors, caching_headers) if "Vary" in fields]:
+            headers["Vary"] = ", ".join(vary)
+    result = {"statusCode": status, "headers": headers, "body": "" if method == "HEAD" else body}
+    return result | ({"isBase64Encoded": True} if "Content-Encoding" in headers and result["body"] else {})
 
 
 def _refuse_strange_parameters(app: APIGatewayHttpResolver, next_middleware: NextMiddleware) -> Response[str]:
@@ -250,14 +255,14 @@ def _refuse_strange_parameters(app: APIGatewayHttpResolver, next_middleware: Nex
     """
     route = cast("Any", app).context["_route"]
     if route not in routes_of(app):
-        # A path or a method that is none: that is what is to be said.
+        # No route has this path or method; the resolver says so.
         return cast("Response[str]", next_middleware(app))
-    known = {parameter.alias: parameter.field_info.annotation for parameter in route.dependant.query_params}
+    parameters = {parameter.alias: parameter.field_info.annotation for parameter in route.dependant.query_params}
     for name, value in (app.current_event.query_string_parameters or {}).items():
-        if name not in known and not name.startswith("_"):
-            listed = f"known are {', '.join(sorted(known))}" if known else "there are none here"
-            raise InvalidValue(f"unknown parameter {name!r}: {listed}")
-        if known.get(name) is int and not (value.isascii() and value.isdecimal()):
+        if name not in parameters and not name.startswith("_"):
+            hint = f"known are {', '.join(sorted(parameters))}" if parameters else "there are none here"
+            raise InvalidValue(f"unknown parameter {name!r}: {hint}")
+        if parameters.get(name) is int and not (value.isascii() and value.isdecimal()):
             raise InvalidValue(f"{name}: it must be a whole number, of the digits 0 to 9 alone")
     return cast("Response[str]", next_middleware(app))
 
@@ -291,20 +296,20 @@ def _failed(app: APIGatewayHttpResolver, error: Exception) -> Response[str]:
 def _error(error: Exception, request_id: str) -> Response[str]:
     """The one place where an exception becomes a status."""
     if isinstance(error, RequestValidationError):
-        error = InvalidValue(_what_is_invalid(error.errors()))
-    status, code, said = 500, "internal", "something went wrong here; the log has it under this request_id"
+        error = InvalidValue(_describe_invalid_field(error.errors()))
+    status, code, message = 500, "internal", "something went wrong here; the log has it under this request_id"
     if isinstance(error, CallerError):
-        status, code, said = error.status, error.code, str(error)
+        status, code, message = error.status, error.code, str(error)
     if isinstance(error, Unavailable):
-        # Where it is and as whom we ask for it is nobody's business.
-        said = error.shown
+        # The address and the login of the database are not shown to callers.
+        message = error.shown
     if status >= 500:  # noqa: PLR2004
         logger.error("request %s failed: %s", request_id, error, exc_info=error)
-    body = to_json({"success": False, "error": clean(said), "code": code, "request_id": request_id})
+    body = to_json({"success": False, "error": clean(message), "code": code, "request_id": request_id})
     return Response(status, JSON, body, {"Cache-Control": "no-store"})
 
 
-def _what_is_invalid(errors: Sequence[Mapping[str, Any]]) -> str:
+def _describe_invalid_field(errors: Sequence[Mapping[str, Any]]) -> str:
     first = errors[0]
-    where = ".".join(str(part) for part in first["loc"][1:] if not isinstance(part, int)) or "the body"
-    return f"{where}: {first['msg']}"
+    field = ".".join(str(part) for part in first["loc"][1:] if not isinstance(part, int)) or "the body"
+    return f"{field}: {first['msg']}"

@@ -39,9 +39,9 @@ def authenticate(headers: Mapping[str, str], method: str) -> Caller:
     access = settings.access()
     if access.single_owner:
         owner = settings.owner_id()
-        _say_it_is_open(owner)
+        _warn_of_open_access(owner)
         return Caller(owner)
-    token = _shown(headers)
+    token = _bearer_token(headers)
     if not token:
         raise NotAuthenticated("a token is needed: Authorization: Bearer <token>")
     if len(token) > MAX_TOKEN_LENGTH:
@@ -57,13 +57,13 @@ def authenticate(headers: Mapping[str, str], method: str) -> Caller:
 def has_bearer_token(headers: Mapping[str, str], token: str) -> bool:
     """Whether the request shows just this token."""
     # An event's text may hold half of a surrogate pair, which has no bytes of its own.
-    return hmac.compare_digest(_shown(headers).encode(errors="replace"), token.encode())
+    return hmac.compare_digest(_bearer_token(headers).encode(errors="replace"), token.encode())
 
 
-def _shown(headers: Mapping[str, str]) -> str:
+def _bearer_token(headers: Mapping[str, str]) -> str:
     """The bearer token of a request, "" where it has none."""
-    scheme, _, shown = headers.get("authorization", "").partition(" ")
-    return shown.strip(" \t") if scheme.lower() == "bearer" else ""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip(" \t") if scheme.lower() == "bearer" else ""
 
 
 def _claims(token: str, proof: JwtSettings) -> Mapping[str, Any]:
@@ -72,10 +72,10 @@ def _claims(token: str, proof: JwtSettings) -> Mapping[str, Any]:
 
     try:
         keys, algorithm = _keys(token, proof)
-        known = next((key for key in keys[:-1] if _is_signed_with(key, token, algorithm)), keys[-1])
+        signing_key = next((key for key in keys[:-1] if _is_signed_with(key, token, algorithm)), keys[-1])
         return jwt.decode(
             token,
-            known,
+            signing_key,
             algorithms=[algorithm],
             issuer=proof.issuer,
             audience=proof.audience,
@@ -83,8 +83,8 @@ def _claims(token: str, proof: JwtSettings) -> Mapping[str, Any]:
             options={"require": ["exp", "sub"], "verify_aud": proof.audience is not None},
         )
     except jwt.InvalidIssuerError as error:
-        said = _SLASH if _differs_by_a_slash(token, proof.issuer) else str(error)
-        raise NotAuthenticated(f"the token does not hold: {said}") from None
+        reason = _SLASH if _differs_by_a_slash(token, proof.issuer) else str(error)
+        raise NotAuthenticated(f"the token does not hold: {reason}") from None
     except jwt.PyJWTError as error:
         raise NotAuthenticated(f"the token does not hold: {error}") from None
     except (ValueError, ArithmeticError, RecursionError):
@@ -93,7 +93,7 @@ def _claims(token: str, proof: JwtSettings) -> Mapping[str, Any]:
 
 
 def _keys(token: str, proof: JwtSettings) -> tuple[Sequence[Any], str]:
-    """What the token must be signed with one of, and how: a token may say which key, never which kind of key."""
+    """The keys, one of which must have signed the token, and the algorithm. A token may name a key, never its kind."""
     if proof.jwks_url is None:
         return proof.keys, "HS256"
     # Late: cryptography is only needed here.
@@ -104,8 +104,8 @@ def _keys(token: str, proof: JwtSettings) -> tuple[Sequence[Any], str]:
     kid = get_unverified_header(token).get("kid")
     if not isinstance(kid, str) or not kid:
         raise NotAuthenticated("the token does not hold: it does not name its key")
-    known = key_set(proof.jwks_url).key(kid)
-    return [known.key], known.algorithm_name
+    jwk = key_set(proof.jwks_url).key(kid)
+    return [jwk.key], jwk.algorithm_name
 
 
 def _is_signed_with(key: object, token: str, algorithm: str) -> bool:
@@ -122,8 +122,8 @@ def _differs_by_a_slash(token: str, issuer: str | None) -> bool:
     """Whether the token, which is signed rightly, has our issuer but for the slash at its end."""
     import jwt  # noqa: PLC0415
 
-    its: object = jwt.decode(token, options={"verify_signature": False}).get("iss")
-    return isinstance(its, str) and issuer is not None and its.rstrip("/") == issuer.rstrip("/")
+    token_issuer: object = jwt.decode(token, options={"verify_signature": False}).get("iss")
+    return isinstance(token_issuer, str) and issuer is not None and token_issuer.rstrip("/") == issuer.rstrip("/")
 
 
 def _owner_of_claims(claims: Mapping[str, Any]) -> UUID:
@@ -146,5 +146,5 @@ def _owner_of_claims(claims: Mapping[str, Any]) -> UUID:
 
 
 @cache
-def _say_it_is_open(owner: UUID) -> None:
+def _warn_of_open_access(owner: UUID) -> None:
     logger.warning("HISTORY_ACCESS is single-owner: whoever reaches this function acts as %s, without a token", owner)

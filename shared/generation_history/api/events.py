@@ -15,11 +15,11 @@ from generation_history.errors import InvalidValue, NotFound, TooLarge
 
 JSON: Final = "application/json"
 #: What a path begins with: each function's own, and /clone, which a gateway may route.
-_A_FUNCTION = re.compile(
+_FUNCTION_PATH = re.compile(
     "(/api)?/(history/(generations|variants|scenes|library|stats)|sora/webhook|ops/health|clone)(/|$)"
 )
 #: Hosts of AWS itself. At any other the path may begin with whatever key the domain's mapping has.
-_OF_AWS = (".execute-api.", ".lambda-url.")
+_AWS_DOMAINS = (".execute-api.", ".lambda-url.")
 
 #: An event of API Gateway v2, as far as it is read.
 Request = dict[str, Any]
@@ -137,12 +137,12 @@ def _without_prefix(path: str, context: Mapping[str, Any]) -> str:
     At AWS's own hosts a stage that has a name is the path's first part, always and once. At one's own domain there may
     be the mapping's key, the stage, both or neither.
     """
-    if any(part in str(context.get("domainName", "")).lower() for part in _OF_AWS):
+    if any(part in str(context.get("domainName", "")).lower() for part in _AWS_DOMAINS):
         stage = context.get("stage") or "$default"
-        named = stage != "$default" and f"{path}/".startswith(f"/{stage}/")
-        return _tidy(path.removeprefix(f"/{stage}") if named else path)
+        has_stage = stage != "$default" and f"{path}/".startswith(f"/{stage}/")
+        return _tidy(path.removeprefix(f"/{stage}") if has_stage else path)
     starts = (place.start() for place in re.finditer("/", path))
-    return _tidy(next((path[start:] for start in starts if _A_FUNCTION.match(path, start)), path))
+    return _tidy(next((path[start:] for start in starts if _FUNCTION_PATH.match(path, start)), path))
 
 
 def _query(query: str) -> Request:
@@ -153,7 +153,7 @@ def _query(query: str) -> Request:
         values.setdefault(name, []).append(value)
     return {
         "rawQueryString": query,
-        "queryStringParameters": {name: ",".join(given) for name, given in values.items()},
+        "queryStringParameters": {name: ",".join(texts) for name, texts in values.items()},
     }
 
 

@@ -25,9 +25,9 @@ def has_links(record: str) -> bool:
 def sign_in_place(text: str, generation_id: str, window: SigningWindow | None) -> str | None:
     """The record with its links signed; None unless each scene has both of them, of its generation, or neither."""
     folder = f"/generations/{generation_id}/"
-    ends = iso(window.ends) if window else None
-    before, *scenes = text.split(_VIDEO)
-    parts = [before]
+    expires_at = iso(window.ends) if window else None
+    head, *scenes = text.split(_VIDEO)
+    parts = [head]
     for scene in scenes:
         if scene.startswith(_NEITHER):
             parts.append(f'{_NEITHER},"expires_at":null{scene.removeprefix(_NEITHER)}')
@@ -41,7 +41,7 @@ def sign_in_place(text: str, generation_id: str, window: SigningWindow | None) -
         if not is_scene_key(video_base, video) or not is_scene_key(thumbnail_base, thumbnail):
             return None
         video, thumbnail = window.url(folder + video), window.url(folder + thumbnail)
-        parts.append(f'"{video}{_THUMBNAIL}{thumbnail}","expires_at":"{ends}"{rest}')
+        parts.append(f'"{video}{_THUMBNAIL}{thumbnail}","expires_at":"{expires_at}"{rest}')
     return _VIDEO.join(parts)
 
 

@@ -48,9 +48,9 @@ def register_history_api(app: "Flask") -> None:
             body=base64.b64encode(body).decode(),
             is_base64=bool(body),
         )
-        answered = answer(history, event, _Call())
-        shown = base64.b64decode(answered["body"]) if answered.get("isBase64Encoded") else answered["body"]
-        return Response(shown, answered["statusCode"], answered["headers"])
+        result = answer(history, event, _Call())
+        response_body = base64.b64decode(result["body"]) if result.get("isBase64Encoded") else result["body"]
+        return Response(response_body, result["statusCode"], result["headers"])
 
     for rule in ("/api/history", "/api/history/<path:rest>"):
         app.add_url_rule(

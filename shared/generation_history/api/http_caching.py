@@ -1,4 +1,4 @@
-"""What of an answer travels: nothing where the caller has it already (ETag, 304), and less where it takes gzip."""
+"""Saves the caller a body that it has already (ETag, 304), and compresses a body where the caller takes gzip."""
 
 import base64
 import gzip
@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 
-#: Shorter ones gain nothing.
+#: Compressing a shorter body gains nothing.
 MIN_COMPRESSED_BYTES = 1_000
 #: A page at 9, the usual level, is 5 % shorter and takes two thirds longer.
 LEVEL = 4
@@ -17,22 +17,22 @@ def negotiate(body: str, headers: Mapping[str, str], *, compressible: bool) -> t
 
     A compressed body is base64, as Lambda takes it, and has a tag of its own, as strong tags must.
     """
-    raw = body.encode(errors="replace")
-    told: dict[str, str] = {}
-    packed = False
+    content = body.encode(errors="replace")
+    response_headers: dict[str, str] = {}
+    compressed = False
     if compressible:
-        told["Vary"] = "Accept-Encoding"
-        packed = len(raw) >= MIN_COMPRESSED_BYTES and _accepts_gzip(headers.get("accept-encoding", ""))
-    tag = hashlib.sha256(raw).hexdigest()[:32]
-    told["ETag"] = f'"{tag}-gzip"' if packed else f'"{tag}"'
-    known = headers.get("if-none-match", "")
+        response_headers["Vary"] = "Accept-Encoding"
+        compressed = len(content) >= MIN_COMPRESSED_BYTES and _accepts_gzip(headers.get("accept-encoding", ""))
+    tag = hashlib.sha256(content).hexdigest()[:32]
+    response_headers["ETag"] = f'"{tag}-gzip"' if compressed else f'"{tag}"'
+    etags = headers.get("if-none-match", "")
     # Compared weakly (RFC 9110, 13.1.2), and packed or not it is the same answer.
-    if known.strip() == "*" or not {tag, f"{tag}-gzip"}.isdisjoint(re.findall(r'"([^"]*)"', known)):
-        return 304, told, ""
-    if not packed:
-        return 200, told, body
-    told["Content-Encoding"] = "gzip"
-    return 200, told, base64.b64encode(gzip.compress(raw, LEVEL, mtime=0)).decode()
+    if etags.strip() == "*" or not {tag, f"{tag}-gzip"}.isdisjoint(re.findall(r'"([^"]*)"', etags)):
+        return 304, response_headers, ""
+    if not compressed:
+        return 200, response_headers, body
+    response_headers["Content-Encoding"] = "gzip"
+    return 200, response_headers, base64.b64encode(gzip.compress(content, LEVEL, mtime=0)).decode()
 
 
 def _accepts_gzip(accepted: str) -> bool:

@@ -24,7 +24,7 @@ FRESH_SECONDS = 300.0
 #: However many ids nobody knows, and however often it fails, the set is fetched once in this time at most.
 RETRY_SECONDS = 10.0
 #: While it cannot be fetched, the last set is believed for this long.
-KEPT_SECONDS = 24 * 3600.0
+MAX_AGE_SECONDS = 24 * 3600.0
 FETCH_SECONDS = 5.0
 MAX_BYTES = 256 * 1024
 MAX_KEYS = 100
@@ -51,29 +51,29 @@ class KeySet:
         self._url = url
         self._keys: Mapping[str, jwt.PyJWK] = {}
         self._fetched_at = self._tried_at = float("-inf")
-        self._why = CANNOT_BE_FETCHED
+        self._failure = CANNOT_BE_FETCHED
         self._lock = Lock()
 
     def key(self, kid: str) -> jwt.PyJWK:
         """The key of this id; NotAuthenticated where there is none, KeysUnavailable while no set can be had."""
         with self._lock:
-            wanted = kid not in self._keys or not _is_within(FRESH_SECONDS, self._fetched_at)
-            if wanted and not _is_within(RETRY_SECONDS, self._tried_at):
+            needs_fetch = kid not in self._keys or not _is_within(FRESH_SECONDS, self._fetched_at)
+            if needs_fetch and not _is_within(RETRY_SECONDS, self._tried_at):
                 self._tried_at = _now()
                 self._fetch()
-            if not _is_within(KEPT_SECONDS, self._fetched_at):
-                raise KeysUnavailable(f"HISTORY_JWKS_URL: {self._why}")
-            known = self._keys.get(kid)
-        if known is None:
+            if not _is_within(MAX_AGE_SECONDS, self._fetched_at):
+                raise KeysUnavailable(f"HISTORY_JWKS_URL: {self._failure}")
+            key = self._keys.get(kid)
+        if key is None:
             raise NotAuthenticated("the token does not hold: nobody knows the key that it names")
-        return known
+        return key
 
     def _fetch(self) -> None:
         try:
             self._keys = _download(self._url)
         except Exception as error:  # noqa: BLE001 - whatever it is, the keys there are go on
             logger.warning("HISTORY_JWKS_URL: the keys cannot be fetched: %s: %s", type(error).__name__, error)
-            self._why = str(error) if isinstance(error, NoKeySet) else CANNOT_BE_FETCHED
+            self._failure = str(error) if isinstance(error, NoKeySet) else CANNOT_BE_FETCHED
         else:
             self._fetched_at = _now()
 
@@ -84,9 +84,9 @@ def key_set(url: str) -> KeySet:
     return KeySet(url)
 
 
-def _is_within(seconds: float, since: float) -> bool:
+def _is_within(seconds: float, moment: float) -> bool:
     # A clock that was set back says nothing of how long it is ago.
-    return 0 <= _now() - since < seconds
+    return 0 <= _now() - moment < seconds
 
 
 def _download(url: str) -> Mapping[str, jwt.PyJWK]:
@@ -95,11 +95,11 @@ def _download(url: str) -> Mapping[str, jwt.PyJWK]:
         document: object = json.loads(body)
     except (ValueError, RecursionError):
         raise NoKeySet("what is there is no JSON") from None
-    listed = cast("Mapping[str, object]", document).get("keys") if isinstance(document, dict) else None
-    if not isinstance(listed, list):
+    keys = cast("Mapping[str, object]", document).get("keys") if isinstance(document, dict) else None
+    if not isinstance(keys, list):
         raise NoKeySet("what is there is no key set: it has no list of keys")
     usable: dict[str, jwt.PyJWK] = {}
-    for jwk in cast("list[object]", listed)[:MAX_KEYS]:
+    for jwk in cast("list[object]", keys)[:MAX_KEYS]:
         if (key := _usable(jwk)) and key.key_id:
             usable.setdefault(key.key_id, key)
     if not usable:

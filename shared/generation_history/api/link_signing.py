@@ -6,7 +6,7 @@ from typing import cast
 
 from generation_history import bootstrap, json_codec
 from generation_history.api.fast_link_signing import has_links, iso, sign_in_place
-from generation_history.api.trimming import Shown
+from generation_history.api.trimming import HttpRecord
 from generation_history.archives.archives import Archive
 from generation_history.archives.download_names import archive_name, attachment
 from generation_history.models import Generation, Scene, Variant
@@ -14,8 +14,8 @@ from generation_history.storage.keys import owned_key
 from generation_history.storage.signing import SigningWindow
 
 #: A page asked for again within the signing window costs no signing. Mostly these take some 8 MB, at the worst 40.
-RECORDS_KEPT = 400
-MAX_KEPT_CHARACTERS = 32_000
+MAX_CACHED_RECORDS = 400
+MAX_CACHED_CHARACTERS = 32_000
 
 
 class SignedLinks:
@@ -26,38 +26,38 @@ class SignedLinks:
 
     def __init__(self, window: SigningWindow | None = None) -> None:
         """Sign within this window, by default the one that it is."""
-        self._given = window
+        self._fixed_window = window
 
-    def generation(self, generation: Generation) -> Shown:
+    def generation(self, generation: Generation) -> HttpRecord:
         """The generation with its scenes' links signed, in place: a page has thousands of values to copy."""
         for variant in generation.get("variants", []):
             self.variant(variant)
-        return cast("Shown", generation)
+        return cast("HttpRecord", generation)
 
-    def variant(self, variant: Variant) -> Shown:
+    def variant(self, variant: Variant) -> HttpRecord:
         """The variant with its scenes' links signed, in place."""
         generation_id = variant["generation_id"]
         for scene in variant.get("scenes", []):
             self.scene(scene, generation_id)
-        return cast("Shown", variant)
+        return cast("HttpRecord", variant)
 
-    def scene(self, scene: Scene, generation_id: str) -> Shown:
+    def scene(self, scene: Scene, generation_id: str) -> HttpRecord:
         """The scene as HTTP shows it, in place: video_url and thumbnail_url open to whoever has them, until expires_at.
 
         When the provider's own copy expires is provider_expires_at.
         """
-        shown = cast("Shown", scene)
-        if "expires_at" in shown:
-            shown["provider_expires_at"] = shown["expires_at"]
-        shown["expires_at"] = None
+        record = cast("HttpRecord", scene)
+        if "expires_at" in record:
+            record["provider_expires_at"] = record["expires_at"]
+        record["expires_at"] = None
         for name in ("video_url", "thumbnail_url"):
-            if link := self.link(shown[name], generation_id):
-                shown[name], shown["expires_at"] = link
+            if link := self.link(record[name], generation_id):
+                record[name], record["expires_at"] = link
         for attempt in scene.get("attempts", []):
             for name in ("video_url", "thumbnail_url"):
                 if link := self.link(attempt[name], generation_id):
-                    cast("Shown", attempt)[name] = link[0]
-        return shown
+                    cast("HttpRecord", attempt)[name] = link[0]
+        return record
 
     def link(self, url: str | None, generation_id: str) -> tuple[str, str] | None:
         """A link to what a row's URL names, and when it ends; None where that is no object of the row's generation."""
@@ -71,12 +71,12 @@ class SignedLinks:
         """
         window = self._window if has_links(text) else None
         # Anything else takes up to four bytes a character.
-        kept = len(text) <= MAX_KEPT_CHARACTERS and text.isascii()
-        return (_signed if kept else _signed.__wrapped__)(text, generation_id, window)
+        is_cacheable = len(text) <= MAX_CACHED_CHARACTERS and text.isascii()
+        return (_signed if is_cacheable else _signed.__wrapped__)(text, generation_id, window)
 
     @cached_property
     def _window(self) -> SigningWindow:
-        return self._given or bootstrap.object_store().signing_window()
+        return self._fixed_window or bootstrap.object_store().signing_window()
 
 
 def download_link(url: str | None, generation_id: str, disposition: str) -> tuple[str, str] | None:
@@ -84,20 +84,24 @@ def download_link(url: str | None, generation_id: str, disposition: str) -> tupl
     key = owned_key(url, generation_id) if url else None
     if key is None:
         return None
-    signed, ends = bootstrap.object_store().signed_url(key, disposition=disposition)
-    return signed, iso(ends)
+    link, expires_at = bootstrap.object_store().signed_url(key, disposition=disposition)
+    return link, iso(expires_at)
 
 
 def archive_link(archive: Archive) -> tuple[str, datetime]:
     """A link that downloads an archive that is ready, and when it ends: not later than the archive itself."""
     disposition = attachment(archive_name(archive["source_video_url"]))
     url, expires_at = bootstrap.object_store().signed_url(archive["key"], disposition=disposition)
-    kept_until = archive["expires_at"]
-    return url, min(expires_at, datetime.fromisoformat(kept_until)) if kept_until else expires_at
+    archive_expires_at = archive["expires_at"]
+    return url, min(expires_at, datetime.fromisoformat(archive_expires_at)) if archive_expires_at else expires_at
 
 
-@lru_cache(RECORDS_KEPT)
+@lru_cache(MAX_CACHED_RECORDS)
 def _signed(text: str, generation_id: str, window: SigningWindow | None) -> str:
     """The record with its links signed; what is not as usual is read and written as a whole."""
-    signed = sign_in_place(text, generation_id, window)
-    return json_codec.to_json(SignedLinks(window).generation(json_codec.from_json(text))) if signed is None else signed
+    signed_text = sign_in_place(text, generation_id, window)
+    return (
+        json_codec.to_json(SignedLinks(window).generation(json_codec.from_json(text)))
+        if signed_text is None
+        else signed_text
+    )

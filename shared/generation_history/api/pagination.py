@@ -14,7 +14,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 from generation_history import json_codec
 from generation_history.api.app import answered, history
 from generation_history.api.link_signing import SignedLinks
-from generation_history.api.trimming import Shown, first_that_fits, without_scenes
+from generation_history.api.trimming import HttpRecord, trim_to_fit, without_scenes
 from generation_history.errors import InvalidValue
 from generation_history.models import Status, VariantType
 from generation_history.record.generation_reader import Record
@@ -59,27 +59,29 @@ def list_page(
     next_offset is null.
     """
     bound = {"list": name, **filters}
-    after = read_cursor(cursor, bound)
-    records, total = history().list_records(item, limit + 1, 0 if after else offset, after=after, **filters)
+    position = read_cursor(cursor, bound)
+    records, total = history().list_records(item, limit + 1, 0 if position else offset, after=position, **filters)
     links = SignedLinks()
     items = [links.record(text, generation_id) for generation_id, text in records[:limit]]
 
     def body() -> str:
-        more = len(items) < len(records)
-        around = {
+        has_more = len(items) < len(records)
+        envelope = {
             "success": True,
             "count": len(items),
             "total": total,
-            "next_cursor": write_cursor(_position(records[len(items) - 1]), bound) if more else None,
-            "next_offset": offset + len(items) if more and after is None else None,
+            "next_cursor": write_cursor(_position(records[len(items) - 1]), bound) if has_more else None,
+            "next_offset": offset + len(items) if has_more and position is None else None,
         }
         # In one go: each copy of a page costs.
-        listed = [part for item in items for part in (",", item)][1:]
-        return "".join([json_codec.to_json(around)[:-1], f',"{name}":[', *listed, "]}"])
+        parts = [part for item in items for part in (",", item)][1:]
+        return "".join([json_codec.to_json(envelope)[:-1], f',"{name}":[', *parts, "]}"])
 
     text = body()
     if not json_codec.fits(text, MAX_PAGE_BYTES):
-        items = [json_codec.to_json(shown) for shown in that_fit(map(json_codec.from_json, items), without_scenes)]
+        items = [
+            json_codec.to_json(record) for record in fitting_items(map(json_codec.from_json, items), without_scenes)
+        ]
         text = body()
     return answered(text)
 
@@ -89,15 +91,15 @@ def _position(record: Record) -> Position:
     return json_codec.from_json(text)["created_at"], generation_id
 
 
-def that_fit(items: Iterable[Shown], *smaller: Callable[[Shown], Shown]) -> Iterator[Shown]:
-    """The items that a page has room for: at least the first, made smaller where it would be too large by itself."""
+def fitting_items(items: Iterable[HttpRecord], *trims: Callable[[HttpRecord], HttpRecord]) -> Iterator[HttpRecord]:
+    """The items that a page has room for, at least the first. The trims are for an item that is too large alone."""
     total = ENVELOPE_BYTES
     for number, item in enumerate(items):
-        shown = first_that_fits(item, *smaller)
-        total += json_codec.carried_bytes(json_codec.to_json(shown))
+        record = trim_to_fit(item, *trims)
+        total += json_codec.carried_bytes(json_codec.to_json(record))
         if total > MAX_PAGE_BYTES and number:
             return
-        yield shown
+        yield record
 
 
 def write_cursor(position: Position, filters: Mapping[str, Any]) -> str:
@@ -109,21 +111,21 @@ def read_cursor(cursor: str | None, filters: Mapping[str, Any]) -> Position | No
     """The position that a cursor holds; InvalidValue for anything that write_cursor did not write for these filters."""
     if cursor is None:
         return None
-    refused = InvalidValue("cursor: not one that this list gave")
+    refusal = InvalidValue("cursor: not one that this list gave")
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         created_at, generation_id, fingerprint = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        at = datetime.fromisoformat(created_at)
-        plain = created_at.isprintable() and str(UUID(generation_id)) == generation_id
+        moment = datetime.fromisoformat(created_at)
+        is_canonical = created_at.isprintable() and str(UUID(generation_id)) == generation_id
     except (ValueError, TypeError, AttributeError):
-        raise refused from None
-    if at.tzinfo is None or not plain:
-        raise refused
+        raise refusal from None
+    if moment.tzinfo is None or not is_canonical:
+        raise refusal
     if fingerprint != _fingerprint(filters):
         raise InvalidValue("cursor: it belongs to a list with other filters")
     return created_at, generation_id
 
 
 def _fingerprint(filters: Mapping[str, Any]) -> str:
-    given = {name: value for name, value in filters.items() if value is not None}
-    return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()[:12]
+    values = {name: value for name, value in filters.items() if value is not None}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]

@@ -30,7 +30,7 @@ def redirects() -> Responses:
 
 def refuses(*errors: type[HistoryError]) -> Responses:
     """Errors that this route raises and others do not."""
-    return {error.status: {"errors": [each for each in errors if each.status == error.status]} for error in errors}
+    return {error.status: {"errors": [other for other in errors if other.status == error.status]} for error in errors}
 
 
 def reads(body: Any) -> dict[str, Any]:

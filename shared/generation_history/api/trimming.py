@@ -11,66 +11,66 @@ MAX_RECORD_BYTES: Final = json_codec.MAX_BODY_BYTES - 2 * json_codec.AROUND_BYTE
 MAX_TEXT_CHARACTERS: Final = 5_000
 
 #: A record as HTTP shows it.
-Shown = dict[str, Any]
+HttpRecord = dict[str, Any]
 
 
-def first_that_fits(record: Shown, *smaller: Callable[[Shown], Shown]) -> Shown:
-    """The record, or else the first of these smaller ones of it, that the platform carries.
+def trim_to_fit(record: HttpRecord, *trims: Callable[[HttpRecord], HttpRecord]) -> HttpRecord:
+    """The record, or else the first of its trimmed forms, that the platform carries.
 
-    Where none does, the last one's texts are cut, which always does: no row makes a list or itself unreadable.
+    Where all are too large, the last form's texts are cut. That always fits: no row makes a list or itself unreadable.
     """
-    shown = record
-    for reduced in smaller:
-        if json_codec.fits(json_codec.to_json(shown), MAX_RECORD_BYTES):
-            return shown
-        shown = reduced(record)
-    fits = json_codec.fits(json_codec.to_json(shown), MAX_RECORD_BYTES)
-    return shown if fits else {**with_short_texts(shown), "texts_cut": True}
+    trimmed = record
+    for trim in trims:
+        if json_codec.fits(json_codec.to_json(trimmed), MAX_RECORD_BYTES):
+            return trimmed
+        trimmed = trim(record)
+    fits = json_codec.fits(json_codec.to_json(trimmed), MAX_RECORD_BYTES)
+    return trimmed if fits else {**with_short_texts(trimmed), "texts_cut": True}
 
 
-def without_prompts(record: Shown) -> Shown:
+def without_prompts(record: HttpRecord) -> HttpRecord:
     """Its variants' scenes without prompts, which are at each variant's scenes_url."""
 
-    def of_variant(variant: Shown) -> Shown:
+    def trim_variant(variant: HttpRecord) -> HttpRecord:
         scenes = [{name: scene[name] for name in scene if name != "sora_prompt"} for scene in variant["scenes"]]
         return {**variant, "scenes_url": _scenes_url(variant), "scenes": scenes}
 
-    return {**record, "prompts_omitted": True, "variants": [of_variant(variant) for variant in record["variants"]]}
+    return {**record, "prompts_omitted": True, "variants": [trim_variant(variant) for variant in record["variants"]]}
 
 
-def without_scenes(record: Shown) -> Shown:
+def without_scenes(record: HttpRecord) -> HttpRecord:
     """Its variants without scenes, which are at each variant's scenes_url."""
 
-    def of_variant(variant: Shown) -> Shown:
+    def trim_variant(variant: HttpRecord) -> HttpRecord:
         return {**variant, "scenes_url": _scenes_url(variant), "scenes": []}
 
-    return {**record, "scenes_omitted": True, "variants": [of_variant(variant) for variant in record["variants"]]}
+    return {**record, "scenes_omitted": True, "variants": [trim_variant(variant) for variant in record["variants"]]}
 
 
-def without_metadata(generation: Shown) -> Shown:
+def without_metadata(generation: HttpRecord) -> HttpRecord:
     """The generation without metadata, which is at its metadata_urls, one for each kind there is."""
     kinds: Mapping[str, Any] = generation["metadata"]
-    nothing = dict.fromkeys(kinds)
+    empty_metadata = dict.fromkeys(kinds)
     base = f"/history/generations/{generation['id']}/metadata"
     links = {kind: f"{base}/{kind}" for kind, value in kinds.items() if value is not None}
     return {
         **generation,
         "metadata_omitted": True,
         "metadata_urls": links,
-        "metadata": nothing,
-        "generation_metadata": [{**row, **nothing} for row in generation["generation_metadata"]],
+        "metadata": empty_metadata,
+        "generation_metadata": [{**row, **empty_metadata} for row in generation["generation_metadata"]],
     }
 
 
-def with_short_texts(record: Shown) -> Shown:
+def with_short_texts(record: HttpRecord) -> HttpRecord:
     """The record with its long texts cut, but for a prompt."""
 
     def cut(value: Any) -> Any:
         if isinstance(value, str):
             return value if len(value) <= MAX_TEXT_CHARACTERS else value[:MAX_TEXT_CHARACTERS] + "…"
         if isinstance(value, list):
-            return [cut(each) for each in cast("list[Any]", value)]
-        return with_short_texts(cast("Shown", value)) if isinstance(value, dict) else value
+            return [cut(item) for item in cast("list[Any]", value)]
+        return with_short_texts(cast("HttpRecord", value)) if isinstance(value, dict) else value
 
     return {name: value if name == "sora_prompt" else cut(value) for name, value in record.items()}
 
