@@ -33,26 +33,26 @@ OTHERS = [
 @pytest.mark.parametrize("address", PUBLIC)
 def test_what_the_internet_knows_is_reached_for_anybody(address):
     assert is_public(ip_address(address))
-    assert may_be_reached(ip_address(address), "cdn.test", named=())
+    assert may_be_reached(ip_address(address), "cdn.test", trusted_hosts=())
 
 
 @pytest.mark.parametrize("address", [*PRIVATE, *NO_SERVERS, *OTHERS])
 def test_what_is_only_ours_or_nobodys_is_not_reached_by_a_name_that_nobody_named(address):
     assert not is_public(ip_address(address))
-    assert not may_be_reached(ip_address(address), "cdn.test", named={"home.test"})
+    assert not may_be_reached(ip_address(address), "cdn.test", trusted_hosts={"home.test"})
 
 
 @pytest.mark.parametrize("address", PRIVATE)
 def test_a_name_that_the_operator_named_may_be_private(address):
-    assert may_be_reached(ip_address(address), "home.test", named={"home.test"})
+    assert may_be_reached(ip_address(address), "home.test", trusted_hosts={"home.test"})
 
 
 @pytest.mark.parametrize("address", NO_SERVERS)
 def test_a_name_that_the_operator_named_does_not_lead_to_what_is_no_server(address):
     """Its owner, or who answers for the name, is not the operator."""
-    assert not may_be_reached(ip_address(address), "home.test", named={"home.test"})
+    assert not may_be_reached(ip_address(address), "home.test", trusted_hosts={"home.test"})
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "169.254.169.254", "0.0.0.0", "::1"])  # noqa: S104
 def test_an_address_that_the_operator_named_is_reached_whatever_it_is(address):
-    assert may_be_reached(ip_address(address), address, named={address})
+    assert may_be_reached(ip_address(address), address, trusted_hosts={address})

@@ -185,7 +185,7 @@ def test_a_call_ends_when_its_time_is_up(scripted, given):
 
 
 def test_bounds_within_bounds_end_at_the_earlier_end():
-    with bounded(5, named={"a"}), bounded(60, named={"b"}):
+    with bounded(5, trusted_hosts={"a"}), bounded(60, trusted_hosts={"b"}):
         assert seconds_left() < 6
     with bounded(60), bounded(5):
         assert seconds_left() < 6

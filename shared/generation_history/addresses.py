@@ -8,9 +8,9 @@ from generation_history.urls import as_address
 
 #: Not for everybody, though not every Python's ipaddress says so (IANA's registry of special-purpose addresses): the
 #: protocol assignments with Oracle's metadata, 6to4 relays, and what Azure serves its machines at.
-_OTHERS: Final = tuple(map(IPv4Network, ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32")))
+_SPECIAL_NETWORKS: Final = tuple(map(IPv4Network, ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32")))
 #: All that is given out on the Internet, and in it the addresses that have another one in them (Teredo, 6to4).
-_GIVEN_OUT = IPv6Network("2000::/3")
+_ALLOCATED = IPv6Network("2000::/3")
 _TUNNELS: Final = tuple(map(IPv6Network, ("2001::/32", "2002::/16")))
 #: What an IPv6-only network reaches IPv4 by (RFC 6052): judged by the address within.
 _NAT64 = IPv6Network("64:ff9b::/96")
@@ -18,15 +18,15 @@ _NAT64 = IPv6Network("64:ff9b::/96")
 _METADATA: Final = frozenset(map(ip_address, ("fd00:ec2::254", "100.100.100.200", "168.63.129.16", "192.0.0.192")))
 
 
-def may_be_reached(address: IPv4Address | IPv6Address, host: str, *, named: Collection[str]) -> bool:
+def may_be_reached(address: IPv4Address | IPv6Address, host: str, *, trusted_hosts: Collection[str]) -> bool:
     """Whether a connection to this host, as parse_host writes it, may go to this address of it.
 
-    Public ones may. A host in named is the operator's own choice: as an address it is reached whatever it is, as a name
+    Public ones may. A trusted host is the operator's own choice: as an address it is reached whatever it is, as a name
     it may have private addresses and loopback, but none that no server is meant to have, such as link-local ones.
     """
     if is_public(address):
         return True
-    if host not in named:
+    if host not in trusted_hosts:
         return False
     return as_address(host) == address or not _is_no_servers(address)
 
@@ -37,7 +37,7 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
         if address in _NAT64:
             return is_public(_within(address))
         return (
-            address in _GIVEN_OUT
+            address in _ALLOCATED
             and address.is_global
             and not address.is_multicast
             and not any(address in tunnel for tunnel in _TUNNELS)
@@ -45,7 +45,7 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
     return (
         address.is_global
         and not (address.is_multicast or address.is_reserved)
-        and not any(address in other for other in _OTHERS)
+        and not any(address in network for network in _SPECIAL_NETWORKS)
     )
 
 

@@ -18,8 +18,8 @@ _URL: Final = re.compile(
 )
 _PORTS: Final = re.compile(r"(\d{0,5})(,\d{0,5})*")
 _MAX_PORT: Final = 65_535
-#: What libpq has another word for.
-_INSTEAD: Final = {
+#: Parameters that libpq has another word for.
+_LIBPQ_SPELLINGS: Final = {
     "ssl": "sslmode=require",
     "sslaccept": "sslmode",
     "tls": "sslmode=require",
@@ -29,7 +29,7 @@ _INSTEAD: Final = {
     "encoding": "nothing, it is UTF-8",
 }
 #: Parameters that have a meaning here only with these values.
-_TAKEN: Final = {
+_ALLOWED_VALUES: Final = {
     "sslmode": {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"},
     "target_session_attrs": {"any", "read-write", "primary"},
     "client_encoding": {"utf8", "utf-8", "unicode", "auto"},
@@ -49,14 +49,14 @@ def checked(setting: str, value: str) -> str:
             raise NotConfigured(example)
         _refuse_others_parameters(setting, url["query"] or "")
     try:
-        named = conninfo.conninfo_to_dict(value)
+        params = conninfo.conninfo_to_dict(value)
     except ProgrammingError:
         raise NotConfigured(example) from None
-    if not _is_an_address(named):
+    if not _is_an_address(params):
         raise NotConfigured(example)
-    for parameter, taken in _TAKEN.items():
-        if str(named.get(parameter, next(iter(taken)))).lower() not in taken:
-            raise NotConfigured(f"{setting}: {parameter} must be one of {', '.join(sorted(taken))}")
+    for parameter, values in _ALLOWED_VALUES.items():
+        if str(params.get(parameter, next(iter(values)))).lower() not in values:
+            raise NotConfigured(f"{setting}: {parameter} must be one of {', '.join(sorted(values))}")
     return value
 
 
@@ -78,22 +78,22 @@ def _refuse_others_parameters(setting: str, query: str) -> None:
         if not equals or not re.fullmatch("[A-Za-z0-9_.-]{1,40}", parameter):
             # It may be the rest of a password.
             continue
-        if parameter not in _known() and (parameter, pair) != ("ssl", "ssl=true"):
-            instead = f"; write {_INSTEAD[parameter.lower()]}" if parameter.lower() in _INSTEAD else ""
+        if parameter not in _libpq_parameters() and (parameter, pair) != ("ssl", "ssl=true"):
+            hint = f"; write {_LIBPQ_SPELLINGS[parameter.lower()]}" if parameter.lower() in _LIBPQ_SPELLINGS else ""
             raise NotConfigured(
-                f"{setting} has the parameter {parameter}, which is another tool's: take it out{instead}. "
+                f"{setting} has the parameter {parameter}, which is another tool's: take it out{hint}. "
                 f"It must be a URL like {EXAMPLE}"
             )
 
 
-def _known() -> frozenset[str]:
+def _libpq_parameters() -> frozenset[str]:
     return frozenset(option.keyword.decode() for option in pq.Conninfo.get_defaults())
 
 
-def _is_an_address(named: Mapping[str, Any]) -> bool:
-    hosts = str(named.get("host") or named.get("hostaddr") or "")
-    ports = str(named.get("port") or "")
-    if not (hosts or named.get("service")) or not _PORTS.fullmatch(ports):
+def _is_an_address(params: Mapping[str, Any]) -> bool:
+    hosts = str(params.get("host") or params.get("hostaddr") or "")
+    ports = str(params.get("port") or "")
+    if not (hosts or params.get("service")) or not _PORTS.fullmatch(ports):
         return False
     if any(port and not 0 < int(port) <= _MAX_PORT for port in ports.split(",")):
         return False

@@ -13,7 +13,7 @@ from generation_history.errors import NotConfigured
 
 _SPACES: Final = "digitaloceanspaces.com"
 #: The endpoints of providers whose hosts tell a region, or have but one; what stands before them is a bucket.
-_KNOWN: Final = tuple(
+_HOST_PATTERNS: Final = tuple(
     re.compile(rf"(?:(?P<bucket>.+)\.)?(?P<host>{host})")
     for host in (
         rf"(?P<region>[a-z]{{3}}\d)\.{re.escape(_SPACES)}",
@@ -67,9 +67,11 @@ def endpoint_of(url: str, region: str | None, bucket: str) -> Endpoint:
     """What a URL says of this bucket; NotConfigured where it says something else, naming the setting to change."""
     parts = urlsplit(url)
     path = _without_bucket(parts.path, bucket)
-    match = next((found for known in _KNOWN if (found := known.fullmatch(parts.hostname or ""))), None)
+    match = next(
+        (candidate for pattern in _HOST_PATTERNS if (candidate := pattern.fullmatch(parts.hostname or ""))), None
+    )
     if match is None:
-        host = _unknown_host(parts.netloc, bucket, named=path != parts.path)
+        host = _unknown_host(parts.netloc, bucket, ends_with_bucket=path != parts.path)
         return Endpoint(f"{parts.scheme}://{host}{path}", region or _DEFAULT_REGION, path_style=True)
     _refuse_other_bucket(match["bucket"], path, bucket)
     host, port = match["host"], f":{parts.port}" if parts.port else ""
@@ -83,19 +85,19 @@ def endpoint_of(url: str, region: str | None, bucket: str) -> Endpoint:
 
 def _without_bucket(path: str, bucket: str) -> str:
     """A URL's path without the bucket's name at its end."""
-    before, _, last = path.rpartition("/")
+    parent, _, name = path.rpartition("/")
     if f"/{bucket}/" in path:
         raise NotConfigured(f"DO_SPACES_ENDPOINT must end with the bucket or before it: {path} is a folder within it")
-    return before if last == bucket else path
+    return parent if name == bucket else path
 
 
-def _unknown_host(netloc: str, bucket: str, *, named: bool) -> str:
+def _unknown_host(netloc: str, bucket: str, *, ends_with_bucket: bool) -> str:
     """A host of a server of one's own, or of a provider that is not known here."""
-    for pattern, what in _NO_ENDPOINTS:
+    for pattern, complaint in _NO_ENDPOINTS:
         if pattern.fullmatch(netloc.partition(":")[0]):
-            raise NotConfigured(f"DO_SPACES_ENDPOINT is {what}")
+            raise NotConfigured(f"DO_SPACES_ENDPOINT is {complaint}")
     rest = netloc.removeprefix(f"{bucket}.")
-    if rest == netloc or named:
+    if rest == netloc or ends_with_bucket:
         return netloc
     if rest.startswith(("s3.", "s3-")):
         return rest
@@ -105,25 +107,26 @@ def _unknown_host(netloc: str, bucket: str, *, named: bool) -> str:
     )
 
 
-def _refuse_other_bucket(of_host: str | None, path: str, bucket: str) -> None:
-    found = path.strip("/") or of_host
-    if found not in {None, bucket}:
+def _refuse_other_bucket(host_bucket: str | None, path: str, bucket: str) -> None:
+    bucket_in_url = path.strip("/") or host_bucket
+    if bucket_in_url not in {None, bucket}:
         raise NotConfigured(
-            f"DO_SPACES_BUCKET is {bucket}, but DO_SPACES_ENDPOINT leads to {found}: set it without bucket and folder"
+            f"DO_SPACES_BUCKET is {bucket}, but DO_SPACES_ENDPOINT leads to {bucket_in_url}: "
+            "set it without bucket and folder"
         )
 
 
-def _region(host: str, told: str | None, given: str | None) -> str:
+def _region(host: str, host_region: str | None, configured: str | None) -> str:
     """The region that requests are signed with: the host's own, where it tells one."""
     if host.endswith(_R2):
-        told = given if given in _R2_REGIONS else "auto"
-    elif host in _ONE_REGION and given in {None, _DEFAULT_REGION}:
+        host_region = configured if configured in _R2_REGIONS else "auto"
+    elif host in _ONE_REGION and configured in {None, _DEFAULT_REGION}:
         # DigitalOcean's, as .env.example has it.
-        told = _ONE_REGION[host]
-    region = told or given or "auto"
+        host_region = _ONE_REGION[host]
+    region = host_region or configured or "auto"
     if host.endswith(f".{_SPACES}"):
         # It takes any region for its own; its documentation has us-east-1 set.
         return region
-    if given is not None and given.lower() != region.lower():
-        raise NotConfigured(f"DO_SPACES_REGION is {given}, but DO_SPACES_ENDPOINT is of {region}: set {region}")
+    if configured is not None and configured.lower() != region.lower():
+        raise NotConfigured(f"DO_SPACES_REGION is {configured}, but DO_SPACES_ENDPOINT is of {region}: set {region}")
     return region

@@ -27,21 +27,21 @@ def optional(name: str) -> str | None:
     return value
 
 
-def required(name: str, why: str) -> str:
+def required(name: str, reason: str) -> str:
     """The setting's value; NotConfigured, with the reason, where it is not set."""
     value = optional(name)
     if value is None:
-        raise NotConfigured(f"{name} is not set: {why}")
+        raise NotConfigured(f"{name} is not set: {reason}")
     return value
 
 
-def number(name: str, default: int, *, least: int, most: int) -> int:
+def number(name: str, default: int, *, minimum: int, maximum: int) -> int:
     """A whole number within these bounds."""
     value = optional(name)
     if value is None:
         return default
-    if not re.fullmatch("[0-9]{1,12}", value) or not least <= int(value) <= most:
-        raise NotConfigured(f"{name} must be a whole number from {least} to {most}, of the digits 0 to 9 alone")
+    if not re.fullmatch("[0-9]{1,12}", value) or not minimum <= int(value) <= maximum:
+        raise NotConfigured(f"{name} must be a whole number from {minimum} to {maximum}, of the digits 0 to 9 alone")
     return int(value)
 
 
@@ -50,8 +50,8 @@ def parse(name: str, value: str) -> Url:
     try:
         url = parse_url(value)
     except UnclearUrl as error:
-        refused = f"{name} must be a plain http or https URL, without user, query or fragment: {error}"
-        raise NotConfigured(refused) from None
+        message = f"{name} must be a plain http or https URL, without user, query or fragment: {error}"
+        raise NotConfigured(message) from None
     if "?" in value or "#" in value:
         raise NotConfigured(f"{name} must be a plain http or https URL, without user, query or fragment")
     return url

@@ -35,23 +35,28 @@ USER_AGENT = "generation-history"
 @dataclass(frozen=True)
 class _Bounds:
     ends_at: float
-    named: frozenset[str]
+    trusted_hosts: frozenset[str]
 
 
 _bounds: ContextVar[_Bounds] = ContextVar("bounds of the call that is under way")
 
 
 @contextmanager
-def bounded(seconds: float, *, named: Collection[str] = ()) -> Generator[None, None, None]:
+def bounded(seconds: float, *, trusted_hosts: Collection[str] = ()) -> Generator[None, None, None]:
     """Whatever is done within with a socket of ours raises TimeoutError once it all takes longer than that.
 
-    Looking up the name, connecting, TLS, sending, each drop of head and body: together. named are the hosts that the
-    operator named (addresses.py). One within another ends at the earlier end, and its hosts are named besides.
+    Looking up the name, connecting, TLS, sending, each drop of head and body: together. trusted_hosts are
+    those that the operator named (addresses.py). A block within another ends at the earlier end, and trusts the hosts
+    of both.
     """
-    outer = _bounds.get(None)
+    outer_bounds = _bounds.get(None)
     ends_at = time.monotonic() + seconds
-    hosts = frozenset(named)
-    token = _bounds.set(_Bounds(min(ends_at, outer.ends_at), hosts | outer.named) if outer else _Bounds(ends_at, hosts))
+    hosts = frozenset(trusted_hosts)
+    token = _bounds.set(
+        _Bounds(min(ends_at, outer_bounds.ends_at), hosts | outer_bounds.trusted_hosts)
+        if outer_bounds
+        else _Bounds(ends_at, hosts)
+    )
     try:
         yield
     finally:
@@ -59,11 +64,11 @@ def bounded(seconds: float, *, named: Collection[str] = ()) -> Generator[None, N
 
 
 def seconds_left() -> float:
-    """What is left of the bounds, TimeoutError once that is nothing; LookupError where there are no bounds."""
-    left = _bounds.get().ends_at - time.monotonic()
-    if left <= 0:
+    """The seconds left of the bounds; TimeoutError once none is left, LookupError where there are no bounds."""
+    seconds = _bounds.get().ends_at - time.monotonic()
+    if seconds <= 0:
         raise TimeoutError("the call took too long as a whole")
-    return left
+    return seconds
 
 
 def is_out_of_time() -> bool:
@@ -90,14 +95,14 @@ class _Timed(socket.socket):
 
     @contextmanager
     def _in_time(self) -> Generator[None, None, None]:
-        own = self.gettimeout()
-        left = seconds_left()
-        self.settimeout(left if own is None else min(own, left))
+        own_timeout = self.gettimeout()
+        seconds = seconds_left()
+        self.settimeout(seconds if own_timeout is None else min(own_timeout, seconds))
         try:
             yield
         finally:
             if self.fileno() >= 0:
-                self.settimeout(own)
+                self.settimeout(own_timeout)
 
     def connect(self, address: Any, /) -> None:
         with self._in_time():
@@ -145,8 +150,10 @@ def connect(host: str, port: int, *, timeout: float | None) -> socket.socket:
     AddressRefused where none may be reached, TimeoutError, or another OSError.
     """
     host = host.lower().removeprefix("[").removesuffix("]")
-    named = _bounds.get().named
-    addresses = [ip for ip in _addresses(host, port) if may_be_reached(ip_address(ip[1][0]), host, named=named)]
+    trusted_hosts = _bounds.get().trusted_hosts
+    addresses = [
+        ip for ip in _addresses(host, port) if may_be_reached(ip_address(ip[1][0]), host, trusted_hosts=trusted_hosts)
+    ]
     if not addresses:
         raise AddressRefused(f"{host} has no address that may be connected to")
     failure: OSError | None = None
@@ -166,8 +173,8 @@ def connect(host: str, port: int, *, timeout: float | None) -> socket.socket:
 
 def _addresses(host: str, port: int) -> list[tuple[int, Any]]:
     def look_up() -> list[tuple[int, Any]]:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        return [(family, address) for family, _, _, _, address in found]
+        infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return [(family, address) for family, _, _, _, address in infos]
 
     return look_up() if as_address(host) else within(min(RESOLVE_SECONDS, seconds_left()), look_up)
 
@@ -233,11 +240,11 @@ def call(
     No redirect is followed: what is shown to one host is not shown to another, and what it says is not another's word.
     """
     target = parse_url(url)
-    shown = {"User-Agent": USER_AGENT, "Accept": "application/json", "Connection": "close", **(headers or {})}
-    with bounded(seconds, named={target.host}):
+    request_headers = {"User-Agent": USER_AGENT, "Accept": "application/json", "Connection": "close", **(headers or {})}
+    with bounded(seconds, trusted_hosts={target.host}):
         connection = _CONNECTIONS[target.scheme](target.host, target.port, timeout=seconds)
         try:
-            connection.request(method, target.target, body=body, headers=shown)
+            connection.request(method, target.target, body=body, headers=request_headers)
             with connection.getresponse() as response:
                 if response.status // 100 != 2:  # noqa: PLR2004
                     raise http.client.HTTPException(f"HTTP {response.status}")

@@ -35,8 +35,8 @@ def carried_bytes(body: str) -> int:
     return size + body.count('"') + (body.count("\\") if "\\" in body else 0) + 2
 
 
-def fits(body: str, most: int = MAX_BODY_BYTES - AROUND_BYTES) -> bool:
+def fits(body: str, max_bytes: int = MAX_BODY_BYTES - AROUND_BYTES) -> bool:
     """Whether a body of JSON is carried in at most so many bytes; what is in doubt is counted."""
     # No character becomes more than this.
     longest = 2 if body.isascii() else 4
-    return longest * len(body) + 2 <= most or carried_bytes(body) <= most
+    return longest * len(body) + 2 <= max_bytes or carried_bytes(body) <= max_bytes

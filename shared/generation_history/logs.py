@@ -42,9 +42,9 @@ def configure() -> None:
 
 
 @contextmanager
-def about(**known: object) -> Generator[None]:
+def about(**fields: object) -> Generator[None]:
     """Every line logged meanwhile, by this thread and what copies its context, says this too."""
-    token = _about.set({**_about.get(), **known})
+    token = _about.set({**_about.get(), **fields})
     try:
         yield
     finally:

@@ -44,11 +44,11 @@ SETTINGS: Final[Mapping[Need, tuple[str, ...]]] = {
 }
 
 
-def needs(*named: Need) -> frozenset[Need]:
+def needs(*names: Need) -> frozenset[Need]:
     """What a module needs, for its NEEDS."""
-    return frozenset(named)
+    return frozenset(names)
 
 
-def settings_of(named: Iterable[Need]) -> frozenset[str]:
+def settings_of(names: Iterable[Need]) -> frozenset[str]:
     """The names of all settings that these read."""
-    return frozenset(name for need in named for name in SETTINGS[need])
+    return frozenset(name for need in names for name in SETTINGS[need])

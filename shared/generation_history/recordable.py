@@ -5,9 +5,9 @@ MAX_REASON_CHARACTERS = 2_000
 MAX_ANSWER_CHARACTERS = 4_000
 
 
-def recordable(text: str, most: int = MAX_REASON_CHARACTERS) -> str:
+def recordable(text: str, max_characters: int = MAX_REASON_CHARACTERS) -> str:
     """The text as the database takes it, and not too long: an unexpected error may say anything."""
-    return text[:most].replace("\0", "").encode(errors="replace").decode()
+    return text[:max_characters].replace("\0", "").encode(errors="replace").decode()
 
 
 def recordable_answer(answer: str | None) -> str | None:

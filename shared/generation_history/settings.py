@@ -87,12 +87,12 @@ class AccessSettings:
 def access() -> AccessSettings:
     """How callers are told apart; unset is an error, so nothing opens by accident."""
     value = environment.required("HISTORY_ACCESS", f"one of {', '.join(get_args(Access))}")
-    ways = set(value.lower().split())
-    if not ways <= set(get_args(Access)) or ("single-owner" in ways and len(ways) > 1):
+    modes = set(value.lower().split())
+    if not modes <= set(get_args(Access)) or ("single-owner" in modes and len(modes) > 1):
         raise NotConfigured(
             f"HISTORY_ACCESS must be one of {', '.join(get_args(Access))}, or jwt and api-key with a space"
         )
-    return AccessSettings(_jwt() if "jwt" in ways else None, api_keys="api-key" in ways)
+    return AccessSettings(_jwt() if "jwt" in modes else None, api_keys="api-key" in modes)
 
 
 def _jwt() -> JwtSettings:
@@ -105,11 +105,11 @@ def _jwt() -> JwtSettings:
     if environment.optional("HISTORY_JWT_SECRET"):
         raise NotConfigured("HISTORY_JWKS_URL and HISTORY_JWT_SECRET are both set: tokens are proven by one of them")
     # Whoever publishes keys signs for others as well.
-    why = "tokens proven by HISTORY_JWKS_URL must be ours"
+    reason = "tokens proven by HISTORY_JWKS_URL must be ours"
     return JwtSettings(
         jwks_url=environment.secure_url("HISTORY_JWKS_URL", url),
-        issuer=environment.required("HISTORY_JWT_ISSUER", why),
-        audience=environment.required("HISTORY_JWT_AUDIENCE", why),
+        issuer=environment.required("HISTORY_JWT_ISSUER", reason),
+        audience=environment.required("HISTORY_JWT_AUDIENCE", reason),
     )
 
 
@@ -156,8 +156,8 @@ def spaces() -> SpacesSettings:
         endpoint = spaces_endpoint(region, bucket)
     else:
         # As some panels show it; a server of one's own says whether it is http.
-        named = url if "://" in url or "." not in url or ":" in url else f"https://{url}"
-        endpoint = endpoint_of(environment.url("DO_SPACES_ENDPOINT", named), region, bucket)
+        endpoint_url = url if "://" in url or "." not in url or ":" in url else f"https://{url}"
+        endpoint = endpoint_of(environment.url("DO_SPACES_ENDPOINT", endpoint_url), region, bucket)
     return SpacesSettings(
         bucket=bucket,
         region=endpoint.region,
@@ -189,7 +189,7 @@ def provider() -> ProviderSettings:
         download_hosts=environment.hosts("SORA_DOWNLOAD_HOSTS", environment.optional("SORA_DOWNLOAD_HOSTS") or ""),
         model=environment.optional("SORA_MODEL") or "sora-2",
         size=environment.optional("SORA_SIZE") or "720x1280",
-        seconds=environment.number("SORA_SECONDS", 8, least=1, most=MAX_SECONDS),
+        seconds=environment.number("SORA_SECONDS", 8, minimum=1, maximum=MAX_SECONDS),
     )
 
 
@@ -213,11 +213,11 @@ def limits() -> Limits:
     switch = environment.optional("SORA_SUBMITTING") or "on"
     if switch not in {"on", "off"}:
         raise NotConfigured("SORA_SUBMITTING must be on or off")
-    dollars = environment.number("SPEND_LIMIT_PER_OWNER_DAY", -1, least=0, most=1_000_000)
+    dollars = environment.number("SPEND_LIMIT_PER_OWNER_DAY", -1, minimum=0, maximum=1_000_000)
     return Limits(
         submitting=switch == "on",
-        most_running=environment.number("SORA_MAX_RUNNING", 0, least=1, most=100_000) or None,
-        most_per_minute=environment.number("SORA_MAX_PER_MINUTE", 0, least=1, most=100_000) or None,
+        most_running=environment.number("SORA_MAX_RUNNING", 0, minimum=1, maximum=100_000) or None,
+        most_per_minute=environment.number("SORA_MAX_PER_MINUTE", 0, minimum=1, maximum=100_000) or None,
         usd_per_owner_and_day=None if dollars < 0 else dollars,
     )
 
@@ -287,8 +287,8 @@ class WorkerSettings:
 def worker() -> WorkerSettings:
     """How much one poller does at once."""
     return WorkerSettings(
-        concurrency=environment.number("WORKER_CONCURRENCY", 8, least=1, most=32),
-        downloads=environment.number("WORKER_DOWNLOADS", 4, least=1, most=32),
-        lease_seconds=environment.number("WORKER_LEASE_SECONDS", 60, least=3, most=900),
-        find_seconds=environment.number("WORKER_FIND_SECONDS", 120, least=1, most=3600),
+        concurrency=environment.number("WORKER_CONCURRENCY", 8, minimum=1, maximum=32),
+        downloads=environment.number("WORKER_DOWNLOADS", 4, minimum=1, maximum=32),
+        lease_seconds=environment.number("WORKER_LEASE_SECONDS", 60, minimum=3, maximum=900),
+        find_seconds=environment.number("WORKER_FIND_SECONDS", 120, minimum=1, maximum=3600),
     )

@@ -57,8 +57,8 @@ def jwt_keys(secret: str) -> tuple[bytes, ...]:
     return (decoded, text) if len(decoded) >= MIN_JWT_SECRET_BYTES else (text,)
 
 
-def _refused(why: str) -> NotConfigured:
-    return NotConfigured(f"OPENAI_WEBHOOK_SECRET: {why}")
+def _refused(reason: str) -> NotConfigured:
+    return NotConfigured(f"OPENAI_WEBHOOK_SECRET: {reason}")
 
 
 def _from_base64(text: str) -> bytes:

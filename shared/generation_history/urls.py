@@ -167,10 +167,10 @@ def _normal(part: str, allowed: str) -> str:
     if re.search("%(?![0-9A-Fa-f]{2})", part):
         raise UnclearUrl("it has a percent sign that escapes nothing")
 
-    def escape(found: re.Match[str]) -> str:
-        char = chr(int(found[0][1:], 16)) if found[0][0] == "%" else found[0]
-        plain = char in (_UNRESERVED if found[0][0] == "%" else allowed)
-        return char if plain else f"%{ord(char):02X}"
+    def escape(match: re.Match[str]) -> str:
+        char = chr(int(match[0][1:], 16)) if match[0][0] == "%" else match[0]
+        is_allowed = char in (_UNRESERVED if match[0][0] == "%" else allowed)
+        return char if is_allowed else f"%{ord(char):02X}"
 
     return re.sub("%..|.", escape, part)
 

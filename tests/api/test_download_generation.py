@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from generation_history.archives.archive_builder import ArchiveBuilder
-from generation_history.archives.archive_queue import KEPT_DAYS, ArchiveQueue
+from generation_history.archives.archive_queue import RETENTION_DAYS, ArchiveQueue
 from generation_history.db.database import Database
 from generation_history.work import wakeup
 from tests.support.scripted_server import answer
@@ -291,7 +291,9 @@ def test_an_archive_is_kept_for_a_week_and_can_be_asked_for_again_then(ask, look
     ask(made["id"])
     build()
     first = look(made["id"]).json["url"].partition("?")[0]
-    assert db.rows("select expires_at = ready_at + make_interval(days => %s) from archives", KEPT_DAYS) == [(True,)]
+    assert db.rows("select expires_at = ready_at + make_interval(days => %s) from archives", RETENTION_DAYS) == [
+        (True,)
+    ]
     db.rows("update archives set expires_at = now() - interval '1 second'")
 
     assert look(made["id"]).refused(404, "not_found")

@@ -39,7 +39,7 @@ WHOLE = {
 @pytest.mark.parametrize("announced", [True, False])
 def test_a_film_all_of_whose_boxes_are_there_is_whole(file, content, announced):
     mp4.check_is_mp4(file(content))
-    assert mp4.is_whole(file(content), announced=announced)
+    assert mp4.is_whole(file(content), length_is_known=announced)
 
 
 BROKEN_OFF = {
@@ -54,11 +54,11 @@ BROKEN_OFF = {
 
 @pytest.mark.parametrize("content", BROKEN_OFF.values(), ids=BROKEN_OFF.keys())
 def test_a_film_that_is_cut_off_within_a_box_is_not_whole(file, content):
-    assert not mp4.is_whole(file(content), announced=True)
+    assert not mp4.is_whole(file(content), length_is_known=True)
 
 
 def test_pictures_without_a_moov_box_broke_off_where_no_length_was_announced(file):
-    assert not mp4.is_whole(file(FTYP + MDAT), announced=False)
+    assert not mp4.is_whole(file(FTYP + MDAT), length_is_known=False)
 
 
 NO_MP4 = [
@@ -93,6 +93,6 @@ def test_a_file_of_millions_of_boxes_takes_no_time(file):
     began = time.process_time()
 
     mp4.check_is_mp4(path)
-    assert mp4.is_whole(path, announced=True)
+    assert mp4.is_whole(path, length_is_known=True)
 
     assert time.process_time() - began < 1

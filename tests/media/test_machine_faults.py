@@ -280,38 +280,38 @@ def space(monkeypatch):
 
 
 def test_files_get_no_more_room_together_than_there_is(space, tmp_path):
-    space.reserve(tmp_path / "a", 60, most=100, until=0)
+    space.reserve(tmp_path / "a", 60, max_size=100, deadline=0)
 
     with pytest.raises(MachineFault, match="no room for 41 bytes: other videos"):
-        space.reserve(tmp_path / "b", 41, most=100, until=0)
+        space.reserve(tmp_path / "b", 41, max_size=100, deadline=0)
 
-    space.reserve(tmp_path / "b", 40, most=100, until=0)
+    space.reserve(tmp_path / "b", 40, max_size=100, deadline=0)
 
 
 def test_a_file_that_never_fits_is_not_waited_for(space, tmp_path):
-    space.reserve(tmp_path / "a", 60, most=100, until=0)
+    space.reserve(tmp_path / "a", 60, max_size=100, deadline=0)
 
     with pytest.raises(MachineFault, match="it is full"):
-        space.reserve(tmp_path / "b", 101, most=100, until=float("inf"))
+        space.reserve(tmp_path / "b", 101, max_size=100, deadline=float("inf"))
 
 
 def test_a_file_of_unknown_size_gets_all_that_it_may_become(space, tmp_path):
-    space.reserve(tmp_path / "a", None, most=70, until=0)
-    space.reserve(tmp_path / "b", 30, most=70, until=0)
+    space.reserve(tmp_path / "a", None, max_size=70, deadline=0)
+    space.reserve(tmp_path / "b", 30, max_size=70, deadline=0)
 
     with pytest.raises(MachineFault):
-        space.reserve(tmp_path / "c", 1, most=70, until=0)
+        space.reserve(tmp_path / "c", 1, max_size=70, deadline=0)
 
 
 def test_a_file_of_unknown_size_is_content_with_a_small_folder(space, tmp_path):
-    space.reserve(tmp_path / "a", None, most=1000, until=0)
+    space.reserve(tmp_path / "a", None, max_size=1000, deadline=0)
 
 
 def test_a_file_waits_until_another_one_is_gone(space, tmp_path, monkeypatch):
-    monkeypatch.setattr(temp_space, "LOOK_SECONDS", 600)
-    space.reserve(tmp_path / "a", 60, most=100, until=0)
+    monkeypatch.setattr(temp_space, "RECHECK_SECONDS", 600)
+    space.reserve(tmp_path / "a", 60, max_size=100, deadline=0)
     waiting = threading.Thread(
-        target=space.reserve, args=(tmp_path / "b", 60), kwargs={"most": 100, "until": float("inf")}
+        target=space.reserve, args=(tmp_path / "b", 60), kwargs={"max_size": 100, "deadline": float("inf")}
     )
     waiting.start()
     waiting.join(0.05)
@@ -324,16 +324,16 @@ def test_a_file_waits_until_another_one_is_gone(space, tmp_path, monkeypatch):
 
 
 def test_a_file_that_is_written_takes_its_size_until_it_is_removed(space, tmp_path):
-    space.reserve(tmp_path / "a", None, most=100, until=0)
+    space.reserve(tmp_path / "a", None, max_size=100, deadline=0)
     (tmp_path / "a").write_bytes(bytes(30))
     space.settle(tmp_path / "a")
-    space.reserve(tmp_path / "b", 70, most=100, until=0)
+    space.reserve(tmp_path / "b", 70, max_size=100, deadline=0)
     with pytest.raises(MachineFault):
-        space.reserve(tmp_path / "c", 1, most=100, until=0)
+        space.reserve(tmp_path / "c", 1, max_size=100, deadline=0)
 
     (tmp_path / "a").unlink()
 
-    space.reserve(tmp_path / "c", 30, most=100, until=0)
+    space.reserve(tmp_path / "c", 30, max_size=100, deadline=0)
 
 
 def test_what_others_have_in_the_folder_is_not_handed_out(space, tmp_path, monkeypatch):
@@ -343,9 +343,9 @@ def test_what_others_have_in_the_folder_is_not_handed_out(space, tmp_path, monke
     (tmp_path / "a").write_bytes(bytes(30))
 
     with pytest.raises(MachineFault, match="it is full"):
-        space.reserve(tmp_path / "a", 41, most=100, until=0)
-    space.reserve(tmp_path / "a", 40, most=100, until=0)
-    space.reserve(tmp_path / "b", 30, most=100, until=0)
+        space.reserve(tmp_path / "a", 41, max_size=100, deadline=0)
+    space.reserve(tmp_path / "a", 40, max_size=100, deadline=0)
+    space.reserve(tmp_path / "b", 30, max_size=100, deadline=0)
 
 
 def test_a_download_reserves_what_it_announces_until_its_step_is_over(

@@ -55,18 +55,18 @@ class ArchiveBuilder:
             logger.warning("archive %s: another builder has taken it over", build.id)
         except (ArchiveFailed, OutOfTime) as error:
             logger.warning("archive %s: %s", build.id, error)
-            self._after(build, error)
+            self._settle_failed_build(build, error)
         except Exception as error:
             logger.exception("archive %s could not be built", build.id)
-            self._after(build, error)
+            self._settle_failed_build(build, error)
         else:
             return True
         return False
 
-    def _after(self, build: Build, error: Exception) -> None:
-        """What is known to stay so is given up at once, everything else at its deadline."""
-        known = isinstance(error, (HistoryError, OutOfTime))
-        reason = str(error) if known else f"{type(error).__name__}: {error}"
+    def _settle_failed_build(self, build: Build, error: Exception) -> None:
+        """The archive fails at once where a new try cannot help, else at its deadline; until then it is due again."""
+        is_expected = isinstance(error, (HistoryError, OutOfTime))
+        reason = str(error) if is_expected else f"{type(error).__name__}: {error}"
         code: ArchiveFailureCode = "storage_failed" if isinstance(error, StorageError) else "timed_out"
         try:
             if isinstance(error, ArchiveFailed):
@@ -82,7 +82,7 @@ class ArchiveBuilder:
         if build.overdue and build.tries > 1:
             reason = build.error_message or "every builder died in the middle of it"
             raise ArchiveFailed("timed_out", f"not built within its time: {reason}")
-        # Who built it may have died before that was recorded; an object appears whole or not at all.
+        # A builder may have died before it recorded its archive. An object appears whole or not at all.
         size = self._store.size(build.key)
         if size is None:
             for key, upload_id, _ in list(self._store.unfinished_uploads(build.key)):
@@ -94,8 +94,8 @@ class ArchiveBuilder:
         with MultipartUpload(self._store, build.key, content_type="application/zip") as upload:
             with zipfile.ZipFile(cast("IO[bytes]", upload), "w", zipfile.ZIP_STORED) as archive:
                 self._fill(archive, build, progress)
-            # Whoever has the lease now may be uploading to the same key.
-            progress.tell()
+            # Another builder may have the lease by now, and upload to the same key.
+            progress.report()
             upload.finish()
             return upload.size
 
@@ -107,16 +107,16 @@ class ArchiveBuilder:
         archive.writestr(entry, json.dumps(manifest, indent=2, ensure_ascii=False))
 
     def _add(self, archive: zipfile.ZipFile, build: Build, file: ArchivedFile, progress: "_Progress") -> dict[str, Any]:
-        """What the manifest says of a video that is in the zip now."""
-        what = f"the video of {file['variant_type']} scene {file['scene_number']}"
+        """The manifest's entry of a video, which is in the zip now."""
+        label = f"the video of {file['variant_type']} scene {file['scene_number']}"
         # A row may be written by its owner's hand; nothing of another generation goes into its archive.
         if owned_key(f"/{file['key']}", str(build.generation_id)) is None:
-            raise ArchiveFailed("video_missing", f"{what} is not one of this generation's")
+            raise ArchiveFailed("video_missing", f"{label} is not one of this generation's")
         digest = hashlib.sha256()
         try:
             with self._store.read(file["key"]) as (size, pieces):
                 if file["size"] not in {None, size}:
-                    raise ArchiveFailed("video_changed", f"{what} has {size} bytes in the store, not {file['size']}")
+                    raise ArchiveFailed("video_changed", f"{label} has {size} bytes in the store, not {file['size']}")
                 entry = _entry(file["name"], file["made_at"])
                 # Known beforehand, so that only an entry that needs it has the long form of Zip64.
                 entry.file_size = size
@@ -126,16 +126,16 @@ class ArchiveBuilder:
                         digest.update(piece)
                         progress.add(len(piece))
             if entry.file_size != size:
-                raise StorageError(f"{what} broke off after {entry.file_size} of {size} bytes")
+                raise StorageError(f"{label} broke off after {entry.file_size} of {size} bytes")
         except FileNotFoundError:
-            raise ArchiveFailed("video_missing", f"{what} is not in the store") from None
+            raise ArchiveFailed("video_missing", f"{label} is not in the store") from None
         progress.videos += 1
-        told = ("name", "variant_type", "scene_number", "scene_id", "duration", "resolution")
-        return {**{name: file[name] for name in told}, "size": size, "sha256": digest.hexdigest()}
+        manifest_fields = ("name", "variant_type", "scene_number", "scene_id", "duration", "resolution")
+        return {**{name: file[name] for name in manifest_fields}, "size": size, "sha256": digest.hexdigest()}
 
 
 class _Progress:
-    """How far an archive is: told to its row every now and then, which keeps the lease."""
+    """How far an archive is. It is reported to the archive's row now and then, which extends the lease."""
 
     def __init__(self, queue: ArchiveQueue, build: Build, every_seconds: float, deadline: float) -> None:
         self.videos = 0
@@ -144,7 +144,7 @@ class _Progress:
         self._build = build
         self._every_seconds = every_seconds
         self._deadline = deadline
-        self._told_at = time.monotonic()
+        self._reported_at = time.monotonic()
 
     def add(self, number: int) -> None:
         """So many bytes more; OutOfTime after the deadline, LeaseLost once another builder has the archive."""
@@ -152,19 +152,19 @@ class _Progress:
         now = time.monotonic()
         if now > self._deadline:
             raise OutOfTime("its poller's time was up; a larger archive than a poller can build is never ready")
-        if now - self._told_at > self._every_seconds:
-            self.tell()
+        if now - self._reported_at > self._every_seconds:
+            self.report()
 
-    def tell(self) -> None:
-        """The row knows, and the lease is held; LeaseLost where it is not."""
-        self._told_at = time.monotonic()
+    def report(self) -> None:
+        """The row has the progress, and the lease is extended; LeaseLost where another builder has the archive."""
+        self._reported_at = time.monotonic()
         self._queue.extend(self._build, videos_done=self.videos, bytes_done=self._bytes)
 
 
 def _entry(name: str, made_at: str) -> zipfile.ZipInfo:
     """An entry that is the same whenever it is made: its time is the video's, in UTC."""
-    made = datetime.fromisoformat(made_at).astimezone(UTC)
-    year = min(max(made.year, _YEARS[0]), _YEARS[1])
-    entry = zipfile.ZipInfo(name, (year, made.month, made.day, made.hour, made.minute, made.second))
+    moment = datetime.fromisoformat(made_at).astimezone(UTC)
+    year = min(max(moment.year, _YEARS[0]), _YEARS[1])
+    entry = zipfile.ZipInfo(name, (year, moment.month, moment.day, moment.hour, moment.minute, moment.second))
     entry.external_attr = _RIGHTS
     return entry

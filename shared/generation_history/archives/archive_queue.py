@@ -16,7 +16,7 @@ from generation_history.models import ArchiveFailureCode
 from generation_history.recordable import recordable
 
 #: An archive, or why there is none, is kept this long.
-KEPT_DAYS: Final = 7
+RETENTION_DAYS: Final = 7
 
 
 @dataclass(frozen=True)
@@ -58,44 +58,44 @@ class ArchiveQueue:
 
     def extend(self, build: Build, *, videos_done: int, bytes_done: int) -> None:
         """The lease is lease_seconds long again, and whoever asks is told how far it got."""
-        extend = """
+        update = """
             update archives set run_at = now() + make_interval(secs => %(lease_seconds)s),
                 videos_done = %(videos_done)s, bytes_done = %(bytes_done)s
             where id = %(id)s and lease_token = %(lease_token)s
             returning id
         """
         progress = {"videos_done": videos_done, "bytes_done": bytes_done}
-        self._write(build, extend, lease_seconds=self._lease_seconds, **progress)
+        self._write(build, update, lease_seconds=self._lease_seconds, **progress)
 
     def finish(self, build: Build, *, size: int) -> None:
-        """The archive is ready, and is kept for KEPT_DAYS."""
-        finish = """
+        """The archive is ready, and is kept for RETENTION_DAYS."""
+        update = """
             update archives set state = 'ready', lease_token = null, size = %(size)s, videos_done = videos,
                 error_message = null, ready_at = now(), expires_at = now() + make_interval(days => %(days)s)
             where id = %(id)s and lease_token = %(lease_token)s
             returning id
         """
-        self._write(build, finish, size=size, days=KEPT_DAYS)
+        self._write(build, update, size=size, days=RETENTION_DAYS)
 
     def put_off(self, build: Build, reason: str) -> None:
         """It is due again later, after a wait that grows with each try."""
-        put_off = """
+        update = """
             update archives set state = 'queued', lease_token = null, error_message = %(reason)s,
                 run_at = now() + make_interval(secs => %(wait)s)
             where id = %(id)s and lease_token = %(lease_token)s
             returning id
         """
-        self._write(build, put_off, reason=recordable(reason), wait=backoff(build.tries))
+        self._write(build, update, reason=recordable(reason), wait=backoff(build.tries))
 
     def give_up(self, build: Build, code: ArchiveFailureCode, reason: str) -> None:
         """It is failed for this reason, until somebody asks for it again."""
-        give_up = """
+        update = """
             update archives set state = 'failed', lease_token = null, error_code = %(code)s,
                 error_message = %(reason)s, expires_at = now() + make_interval(days => %(days)s)
             where id = %(id)s and lease_token = %(lease_token)s
             returning id
         """
-        self._write(build, give_up, code=code, reason=recordable(reason), days=KEPT_DAYS)
+        self._write(build, update, code=code, reason=recordable(reason), days=RETENTION_DAYS)
 
     def _write(self, build: Build, statement: LiteralString, **values: Any) -> None:
         parameters = values | {"id": build.id, "lease_token": build.lease_token}
@@ -109,7 +109,7 @@ class ExpiredArchives:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def removable(self, limit: int, *, but: Iterable[UUID] = ()) -> list[tuple[UUID, str]]:
+    def removable(self, limit: int, *, excluded: Iterable[UUID] = ()) -> list[tuple[UUID, str]]:
         """Id and key of archives that are nobody's any more: their time is over, or another was asked for instead."""
         end = """
             update archives set state = 'removing'
@@ -118,10 +118,11 @@ class ExpiredArchives:
                 order by expires_at limit %(limit)s for update skip locked))
         """
         query = """
-            select id, key from archives where state = 'removing' and id <> all (%(but)s) order by id limit %(limit)s
+            select id, key from archives
+            where state = 'removing' and id <> all (%(excluded)s) order by id limit %(limit)s
         """
-        asked = {"limit": limit, "but": list(but)}
-        return [(row["id"], row["key"]) for row in self._db.run(None, (end, asked), (query, asked))]
+        params = {"limit": limit, "excluded": list(excluded)}
+        return [(row["id"], row["key"]) for row in self._db.run(None, (end, params), (query, params))]
 
     def remove(self, archive_id: UUID) -> bool:
         """Whether the row of an archive whose object is gone is gone now, and was not before."""

@@ -93,14 +93,14 @@ class Archives:
         One that failed, or whose time is over, is built anew. One that was asked for before the generation changed and
         still waits gives way.
         """
-        found = row_id(generation_id, "generation")
-        generation, _ = self._read(found)
+        row_uuid = row_id(generation_id, "generation")
+        generation, _ = self._read(row_uuid)
         contents = contents_of(generation)
         if not contents["files"]:
             raise Conflict("this generation has no stored video yet")
         current = fingerprint(contents)
-        asked: dict[str, Any] = {
-            "id": found,
+        params: dict[str, Any] = {
+            "id": row_uuid,
             "archive_id": uuid7(),
             "owner_id": self._owner_id,
             "fingerprint": current,
@@ -110,7 +110,7 @@ class Archives:
         }
         # Askers take turns.
         lock = "select lock_live_generation(%(id)s, 'generation')"
-        put_aside = """
+        removal = """
             update archives set state = 'removing'
             where generation_id = %(id)s and (
                 fingerprint = %(fingerprint)s and (state = 'failed' or state = 'ready' and expires_at <= now())
@@ -123,7 +123,7 @@ class Archives:
                 set requested_at = clock_timestamp()
         """
         query = "select row_to_json(r) as record from (" + _ARCHIVE + ") r"
-        rows = self._db.run(self._owner_id, (lock, asked), (put_aside, asked), (insert, asked), (query, asked))
+        rows = self._db.run(self._owner_id, (lock, params), (removal, params), (insert, params), (query, params))
         return _archive(rows[0]["record"], generation, current)
 
     def read(self, generation_id: str) -> Archive:
@@ -157,7 +157,7 @@ def contents_of(generation: Generation) -> Contents:
 
     A video that lies elsewhere, because its caller recorded a URL of its own, is told of and not in it.
     """
-    kept = generation.get("generation_metadata", [])
+    metadata_rows = generation.get("generation_metadata", [])
     variants = generation.get("variants", [])
     files = [
         file
@@ -168,7 +168,7 @@ def contents_of(generation: Generation) -> Contents:
     names = {file["scene_id"]: file["name"] for file in files}
     record = {
         **_some(generation, _OF_GENERATION),
-        "metadata": {kind: kept[0][kind] if kept else None for kind in METADATA_KINDS},
+        "metadata": {kind: metadata_rows[0][kind] if metadata_rows else None for kind in METADATA_KINDS},
         "variants": [
             {
                 **_some(variant, _OF_VARIANT),

@@ -41,8 +41,8 @@ def archive_name(source_video_url: str) -> str:
 def attachment(name: str) -> str:
     """The Content-Disposition that has a browser keep what it gets under this name, which must be one of the above."""
     stem, _, extension = name.rpartition(".")
-    plain = _cleaned(unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()) or UNNAMED
-    return f"attachment; filename=\"{plain}.{extension}\"; filename*=UTF-8''{quote(name, safe='')}"
+    ascii_stem = _cleaned(unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()) or UNNAMED
+    return f"attachment; filename=\"{ascii_stem}.{extension}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
 def _words(source: str) -> list[str]:
@@ -51,8 +51,8 @@ def _words(source: str) -> list[str]:
     if match is None or parts is None:
         return [_last(source)]
     host = (parts.hostname or "").removeprefix("www.")
-    watched = _WATCHED.fullmatch(parts.query) if parts.path == "/watch" else None
-    return [word for word in (match[1], host, watched[1] if watched else _last(unquote(parts.path))) if word]
+    watch = _WATCHED.fullmatch(parts.query) if parts.path == "/watch" else None
+    return [word for word in (match[1], host, watch[1] if watch else _last(unquote(parts.path))) if word]
 
 
 def _split(url: str) -> SplitResult | None:
@@ -63,12 +63,12 @@ def _split(url: str) -> SplitResult | None:
 
 
 def _last(path: str) -> str:
-    last: str = re.split(r"[/\\]", path.rstrip("/\\"))[-1]
-    return _EXTENSION.sub("", last)
+    name: str = re.split(r"[/\\]", path.rstrip("/\\"))[-1]
+    return _EXTENSION.sub("", name)
 
 
 def _cleaned(text: str) -> str:
     """The text with a hyphen for whatever is no letter, digit or mark: spaces, quotes, separators, controls."""
     composed = unicodedata.normalize("NFC", text)
-    kept = "".join(one if one in "-._" or unicodedata.category(one)[0] in "LNM" else "-" for one in composed)
-    return re.sub(r"[-.]{2,}", "-", kept).strip("-._")
+    cleaned = "".join(char if char in "-._" or unicodedata.category(char)[0] in "LNM" else "-" for char in composed)
+    return re.sub(r"[-.]{2,}", "-", cleaned).strip("-._")

@@ -54,19 +54,19 @@ _CONSTRAINTS: dict[str, HistoryError] = {
 }
 
 
-def meaning(error: psycopg.Error, said: str) -> HistoryError:
-    """The error as ours; said is its first line."""
+def meaning(error: psycopg.Error, message: str) -> HistoryError:
+    """The error as one of ours; message is its first line."""
     constraint = error.diag.constraint_name
     if constraint in _CONSTRAINTS:
-        known = _CONSTRAINTS[constraint]
-        return type(known)(str(known))
+        prototype = _CONSTRAINTS[constraint]
+        return type(prototype)(str(prototype))
     if constraint == "scenes_status_moves_forward" or isinstance(error, psycopg.IntegrityError):
         invalid = isinstance(error, (psycopg.errors.CheckViolation, psycopg.errors.NotNullViolation))
-        return InvalidValue(said) if invalid and constraint != "scenes_status_moves_forward" else Conflict(said)
+        return InvalidValue(message) if invalid and constraint != "scenes_status_moves_forward" else Conflict(message)
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         return NotFound("no such parent row")
-    if sqlstates.treatment(error).late:
+    if sqlstates.treatment(error).is_late:
         return Unavailable("the database took too long to answer")
     if isinstance(error, psycopg.DataError):
-        return InvalidValue(said)
-    return _RAISED.get(error.sqlstate or "", HistoryError)(said)
+        return InvalidValue(message)
+    return _RAISED.get(error.sqlstate or "", HistoryError)(message)

@@ -92,13 +92,13 @@ class Database:
         writes, or a deadlock, is tried again, so statements must be harmless to repeat: they may have been done when
         the connection broke. Errors come as ours (errors.py).
         """
-        retrying = Retrying(
-            retry=retry_if_exception(lambda error: sqlstates.treatment(error).again),
+        retry = Retrying(
+            retry=retry_if_exception(lambda error: sqlstates.treatment(error).is_retryable),
             stop=stop_after_attempt(ATTEMPTS) | stop_after_delay(LAST_ATTEMPT_SECONDS),
             wait=wait_random_exponential(multiplier=0.1, max=1),
         )
         try:
-            return retrying(self._transaction, owner_id, statements)
+            return retry(self._transaction, owner_id, statements)
         except RetryError as error:
             raise self._unavailable(error.last_attempt.exception()) from None
         except psycopg.Error as error:
@@ -108,8 +108,8 @@ class Database:
         connection = self._take()
         try:
             with connection.one_write():
-                for begin in _BEGIN:
-                    connection.execute(begin)
+                for statement in _BEGIN:
+                    connection.execute(statement)
                 connection.execute(_ACT_AS, [str(owner_id or "")])
                 cursors = [connection.execute(query, parameters) for query, parameters in statements]
                 connection.execute("commit")
@@ -138,7 +138,7 @@ class Database:
 
     def _connect(self) -> Connection:
         try:
-            named = conninfo.conninfo_to_dict(self._url)
+            params = conninfo.conninfo_to_dict(self._url)
             connection = Connection.connect(
                 self._url,
                 autocommit=True,
@@ -149,7 +149,7 @@ class Database:
                 application_name="generation-history",
                 client_encoding="UTF8",
                 # Of several hosts the first may be the standby.
-                target_session_attrs=named.get("target_session_attrs") or _any_or_primary(named),
+                target_session_attrs=params.get("target_session_attrs") or _any_or_primary(params),
                 **_TCP,
             )
         except psycopg.ProgrammingError:
@@ -173,10 +173,10 @@ class Database:
 
     def _require_isolation(self, connection: Connection) -> None:
         """Refuse a login that row level security does not bind: it would be shown everyone's rows as its own."""
-        asked = connection.execute(
+        cursor = connection.execute(
             "select pg_catalog.row_security_active('public.generations') as bound, current_user as login"
         )
-        row = asked.fetchone()
+        row = cursor.fetchone()
         if row is None or not row["bound"]:
             login = row and row["login"]
             raise NotConfigured(f"{self._setting}: row level security does not bind the login {login}; name another")
@@ -184,14 +184,14 @@ class Database:
     def _recover(self, connection: Connection, error: BaseException) -> None:
         """Leave a connection that may serve the next transaction, or none."""
         try:
-            if sqlstates.treatment(error).drop:
+            if sqlstates.treatment(error).drops_connection:
                 if sqlstates.takes_no_writes(error):
                     connection.rollback()
                     # Behind a pooler, closing our end leaves it to the next one.
                     connection.execute(_END_OUR_SESSION)
             else:
                 connection.rollback()
-                if sqlstates.treatment(error).late:
+                if sqlstates.treatment(error).is_late:
                     # Whatever was waited for may have been waiting for a client that is not there any more.
                     _end_stalled(connection)
                 return
@@ -202,22 +202,22 @@ class Database:
         self.close()
 
     def _translate(self, error: psycopg.Error) -> HistoryError:
-        said = _first_line(error)
+        message = _first_line(error)
         if isinstance(error, _NOT_MIGRATED):
-            return NotConfigured(f"{self._setting}: the database is not migrated (scripts/migrate): {said}")
-        if isinstance(error, psycopg.errors.InsufficientPrivilege) and "row-level security" not in said:
-            return NotConfigured(f"{self._setting} names a login that may not do this: {said}")
-        return constraint_errors.meaning(error, said)
+            return NotConfigured(f"{self._setting}: the database is not migrated (scripts/migrate): {message}")
+        if isinstance(error, psycopg.errors.InsufficientPrivilege) and "row-level security" not in message:
+            return NotConfigured(f"{self._setting} names a login that may not do this: {message}")
+        return constraint_errors.meaning(error, message)
 
     def _unavailable(self, error: BaseException | None) -> Unavailable:
         return Unavailable(f"{self._setting}: the database at {self._host()} cannot be used now: {_first_line(error)}")
 
     def _host(self) -> str:
         try:
-            named = conninfo.conninfo_to_dict(self._url)
+            params = conninfo.conninfo_to_dict(self._url)
         except psycopg.ProgrammingError:
             return "an unreadable address"
-        return f"{named.get('host') or named.get('hostaddr')}:{named.get('port') or 5432}"
+        return f"{params.get('host') or params.get('hostaddr')}:{params.get('port') or 5432}"
 
     def close(self) -> None:
         """Guarantees that no connection is left open but those of calls under way."""
@@ -234,9 +234,9 @@ def _not_utf8(encoding: str) -> str:
     )
 
 
-def _any_or_primary(named: Mapping[str, Any]) -> str:
-    several = "," in str(named.get("host") or named.get("hostaddr") or "")
-    return "primary" if several else "any"
+def _any_or_primary(params: Mapping[str, Any]) -> str:
+    has_several_hosts = "," in str(params.get("host") or params.get("hostaddr") or "")
+    return "primary" if has_several_hosts else "any"
 
 
 def _end_stalled(connection: Connection) -> None:

@@ -13,22 +13,22 @@ import psycopg
 class Treatment:
     """What follows.
 
-    again: the same transaction may succeed on another try, soon. drop: its connection is not to serve the next one.
-    late: it was ended because it took, or waited, too long.
+    is_retryable: the same transaction may succeed on another try, soon. drops_connection: its connection is not to
+    serve the next one. is_late: it was ended because it took, or waited, too long.
     """
 
-    again: bool = False
-    drop: bool = False
-    late: bool = False
+    is_retryable: bool = False
+    drops_connection: bool = False
+    is_late: bool = False
 
 
 #: The connection, or the server behind it, is not one to work with: another one may be.
-_ELSEWHERE: Final = Treatment(again=True, drop=True)
+_ELSEWHERE: Final = Treatment(is_retryable=True, drops_connection=True)
 #: The transaction was in the way of another one; its connection is as good as before.
-_AT_ONCE: Final = Treatment(again=True)
+_AT_ONCE: Final = Treatment(is_retryable=True)
 #: It has waited as long as a caller waits; three times that is too long.
-_LATE: Final = Treatment(late=True)
-_LATE_AND_CUT_OFF: Final = Treatment(late=True, drop=True)
+_LATE: Final = Treatment(is_late=True)
+_LATE_AND_CUT_OFF: Final = Treatment(is_late=True, drops_connection=True)
 #: The statement or its values are at fault: it would fail again.
 _FINAL: Final = Treatment()
 
@@ -81,11 +81,11 @@ def treatment(error: BaseException) -> Treatment:
         # The driver's own: a value that cannot be sent, or else a connection that broke or could not be made. One that
         # breaks while its answers are read is a plain DatabaseError to psycopg.
         return _FINAL if isinstance(error, _VALUES) else _ELSEWHERE
-    known = _TREATMENTS.get(state) or _TREATMENTS.get(state[:2])
-    if known is None and error.diag.severity_nonlocalized in _ENDS_THE_SESSION:
+    entry = _TREATMENTS.get(state) or _TREATMENTS.get(state[:2])
+    if entry is None and error.diag.severity_nonlocalized in _ENDS_THE_SESSION:
         # Some poolers and proxies say everything as XX000: what it ended is the connection.
         return _ELSEWHERE
-    return known or _FINAL
+    return entry or _FINAL
 
 
 def takes_no_writes(error: BaseException) -> bool:

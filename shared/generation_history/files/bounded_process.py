@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import IO, Final
 
 #: An output that is longer than twice this is kept as its beginning and its end, of this size each.
-KEPT_BYTES: Final = 128 * 1024
-#: How often an end is looked for that closed its output before.
-LOOK_SECONDS: Final = 0.005
+EXCERPT_BYTES: Final = 128 * 1024
+#: How often a process is checked for its end, once it has closed its output.
+EXIT_CHECK_SECONDS: Final = 0.005
 PIECE_BYTES: Final = 64 * 1024
 
 
@@ -20,7 +20,7 @@ PIECE_BYTES: Final = 64 * 1024
 class Limits:
     """What a process may take: wall-clock time until this time.monotonic(), processor time, address space, output."""
 
-    until: float
+    deadline: float
     cpu_seconds: int
     memory_bytes: int
     output_bytes: int
@@ -50,10 +50,10 @@ class Run:
     @property
     def text(self) -> str:
         """The output as text: its beginning and its end, where it is long."""
-        kept = self.output
-        if len(kept) > 2 * KEPT_BYTES:
-            kept = kept[:KEPT_BYTES] + b"\n" + kept[-KEPT_BYTES:]
-        return kept.decode("utf-8", "replace")
+        output = self.output
+        if len(output) > 2 * EXCERPT_BYTES:
+            output = output[:EXCERPT_BYTES] + b"\n" + output[-EXCERPT_BYTES:]
+        return output.decode("utf-8", "replace")
 
     @property
     def end(self) -> str:
@@ -70,7 +70,7 @@ class _Output:
     """What comes through one pipe, up to so many bytes."""
 
     pipe: IO[bytes]
-    most: int
+    max_bytes: int
     content: bytearray = field(default_factory=bytearray)
 
     def read(self) -> bool:
@@ -81,7 +81,7 @@ class _Output:
 
     @property
     def too_long(self) -> bool:
-        return len(self.content) > self.most
+        return len(self.content) > self.max_bytes
 
 
 def run(command: list[str], limits: Limits) -> Run:
@@ -103,7 +103,7 @@ def run(command: list[str], limits: Limits) -> Run:
     with process.stdout, process.stderr:
         output, log = _Output(process.stdout, limits.output_bytes), _Output(process.stderr, limits.log_bytes)
         try:
-            ended = _read(output, log, limits.until) and _ends(process.pid, limits.until)
+            is_finished = _read(output, log, limits.deadline) and _ends(process.pid, limits.deadline)
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -114,23 +114,23 @@ def run(command: list[str], limits: Limits) -> Run:
         status=code if code >= 0 else None,
         signal=-code if code < 0 else None,
         cpu_seconds=usage.ru_utime + usage.ru_stime,
-        timed_out=not ended and not cut_off,
+        timed_out=not is_finished and not cut_off,
         cut_off=cut_off,
         output=bytes(output.content),
         log=log.content.decode("utf-8", "replace"),
     )
 
 
-def _read(output: _Output, log: _Output, until: float) -> bool:
+def _read(output: _Output, log: _Output, deadline: float) -> bool:
     """Whether both pipes came to their end, in time and within their sizes."""
     with selectors.DefaultSelector() as selector:
-        for one in (output, log):
-            selector.register(one.pipe, selectors.EVENT_READ, one)
+        for stream in (output, log):
+            selector.register(stream.pipe, selectors.EVENT_READ, stream)
         while selector.get_map():
-            left = until - time.monotonic()
-            if left <= 0:
+            seconds_left = deadline - time.monotonic()
+            if seconds_left <= 0:
                 return False
-            for key, _ in selector.select(left):
+            for key, _ in selector.select(seconds_left):
                 if not key.data.read():
                     selector.unregister(key.fileobj)
                 if key.data.too_long:
@@ -138,12 +138,12 @@ def _read(output: _Output, log: _Output, until: float) -> bool:
     return True
 
 
-def _ends(pid: int, until: float) -> bool:
+def _ends(pid: int, deadline: float) -> bool:
     """Whether the process ends by itself, in time; it is not waited for yet."""
     while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
-        if time.monotonic() > until:
+        if time.monotonic() > deadline:
             return False
-        time.sleep(LOOK_SECONDS)
+        time.sleep(EXIT_CHECK_SECONDS)
     return True
 
 

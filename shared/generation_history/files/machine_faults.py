@@ -18,7 +18,7 @@ _SHORTAGES: Final = frozenset(
 
 
 @contextmanager
-def machine_faults(what: str) -> Generator[None]:
+def machine_faults(action: str) -> Generator[None]:
     """A failure of the operating system, or of memory, becomes a MachineFault: what could not be done, and why.
 
     Only for work on files and processes: an error of the network is an OSError as well.
@@ -26,7 +26,7 @@ def machine_faults(what: str) -> Generator[None]:
     try:
         yield
     except (OSError, MemoryError) as error:
-        raise MachineFault(f"this machine cannot {what}: {_reason(error)}") from error
+        raise MachineFault(f"this machine cannot {action}: {_reason(error)}") from error
 
 
 def shortage(error: BaseException) -> str | None:
@@ -40,14 +40,14 @@ def _is_shortage(error: BaseException) -> bool:
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
     """The error and those that led to it; urllib3 hands them on as reason, requests as an argument."""
-    seen: list[BaseException] = []
-    ahead: list[object] = [error]
-    while ahead:
-        cause = ahead.pop(0)
-        if isinstance(cause, BaseException) and not any(cause is known for known in seen):
-            seen.append(cause)
+    causes: list[BaseException] = []
+    candidates: list[object] = [error]
+    while candidates:
+        cause = candidates.pop(0)
+        if isinstance(cause, BaseException) and not any(cause is other for other in causes):
+            causes.append(cause)
             yield cause
-            ahead += [cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args]
+            candidates += [cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args]
 
 
 def _reason(error: BaseException) -> str:

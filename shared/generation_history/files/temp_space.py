@@ -13,8 +13,8 @@ from generation_history.errors import MachineFault
 MAX_TEMP_BYTES: Final = 512 * 1024**2
 #: Kept free of videos: a thumbnail, and whatever else is written there, need room as well.
 SPARE_BYTES: Final = 1024**2
-#: How often room is looked for that another process has made.
-LOOK_SECONDS: Final = 1.0
+#: How often the room is checked again, as another process may have freed some.
+RECHECK_SECONDS: Final = 1.0
 
 
 class TempSpace:
@@ -26,30 +26,30 @@ class TempSpace:
         self._settled: set[Path] = set()
         self._changed = threading.Condition()
 
-    def reserve(self, path: Path, size: int | None, *, most: int, until: float) -> None:
+    def reserve(self, path: Path, size: int | None, *, max_size: int, deadline: float) -> None:
         """Guarantees room for a file of this size at path, until it is settled and removed, or release(path).
 
         A file of unknown size gets as much as it may become, or all there is. Where other files of ours are in the way
-        they are waited for, until this time of time.monotonic(). MachineFault where the room is not to be had.
+        they are waited for, until the deadline of time.monotonic(). MachineFault where the room is not to be had.
         """
         with self._changed:
-            while not self._take(path, size, most):
-                left = until - time.monotonic()
-                if not self._reserved or left <= 0:
+            while not self._take(path, size, max_size):
+                seconds_left = deadline - time.monotonic()
+                if not self._reserved or seconds_left <= 0:
                     raise MachineFault(
                         _no_room(size, "other videos are in its way" if self._reserved else "it is full")
                     )
-                self._changed.wait(min(LOOK_SECONDS, left))
+                self._changed.wait(min(RECHECK_SECONDS, seconds_left))
 
-    def _take(self, path: Path, size: int | None, most: int) -> bool:
+    def _take(self, path: Path, size: int | None, max_size: int) -> bool:
         self._forget_removed()
         total = self._total(path.parent)
-        wanted = min(most, total) if size is None else size
-        if total <= 0 or wanted > total:
+        reservation = min(max_size, total) if size is None else size
+        if total <= 0 or reservation > total:
             raise MachineFault(_no_room(size, "it is full"))
-        if wanted > total - sum(self._reserved.values()):
+        if reservation > total - sum(self._reserved.values()):
             return False
-        self._reserved[path] = wanted
+        self._reserved[path] = reservation
         return True
 
     def settle(self, path: Path) -> None:
@@ -77,15 +77,15 @@ class TempSpace:
         if disk.total <= 0:
             # A file system that does not say.
             return MAX_TEMP_BYTES
-        written = 0
+        written_bytes = 0
         for path in self._reserved:
             with suppress(FileNotFoundError):
-                written += path.stat().st_size
-        return min(MAX_TEMP_BYTES, disk.free + written - SPARE_BYTES)
+                written_bytes += path.stat().st_size
+        return min(MAX_TEMP_BYTES, disk.free + written_bytes - SPARE_BYTES)
 
 
-def _no_room(size: int | None, why: str) -> str:
-    return f"the temporary folder has no room for {'a video' if size is None else f'{size} bytes'}: {why}"
+def _no_room(size: int | None, reason: str) -> str:
+    return f"the temporary folder has no room for {'a video' if size is None else f'{size} bytes'}: {reason}"
 
 
 #: The temporary folder is the whole process's.

@@ -46,7 +46,7 @@ _OWN_SIGNALS: Final = frozenset(
 )
 #: What the shell says that could not run the binary, and ffmpeg when it was asked to stop.
 _NOT_RUN: Final = frozenset({126, 127})
-_ASKED_TO_STOP: Final = 255
+_TERMINATED: Final = 255
 
 # At the start of a line, where nothing that is written in the file itself can stand: its metadata is indented more.
 _DURATION: Final = re.compile(r"^  Duration: (\d{1,4}):(\d\d):(\d\d(?:\.\d+)?)", re.MULTILINE)
@@ -79,66 +79,68 @@ def inspect(video: Path, thumbnail: Path) -> Inspection:
     cannot make its picture within the limits, the video is kept: it is paid for. MachineFault where this machine, or
     what it lacks, is or may be the reason: nothing is known of the video then.
     """
-    until = time.monotonic() + TIMEOUT_SECONDS
-    listed = _list(video, until)
-    stream = _film(listed)
-    seconds = _seconds(listed)
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    listing = _list(video, deadline)
+    stream = _film(listing)
+    seconds = _seconds(listing)
     if stream is None or seconds is None:
         _prove_machine(video)
-        raise SceneFailure("invalid_video", f"ffmpeg finds no video in the file: {_last_line(listed)}", final=True)
-    picture, error = _picture(video, stream, until)
+        raise SceneFailure("invalid_video", f"ffmpeg finds no video in the file: {_last_line(listing)}", final=True)
+    picture, error = _picture(video, stream, deadline)
     if picture:
         with machine_faults("write a thumbnail"):
             _write(thumbnail, picture)
     return Inspection(seconds=seconds, resolution=stream.resolution, thumbnail_error=error)
 
 
-def _list(video: Path, until: float) -> Run:
+def _list(video: Path, deadline: float) -> Run:
     """What ffmpeg says of the file, and its packets, which it reads to the end and does not decode."""
     packets = ("-map", "0:V?", "-map", "0:a?", "-c", "copy", "-copyinkf", "-f", "framecrc", "pipe:1")
-    return _run([*_reading(video), *packets], until=until, output_bytes=LISTING_BYTES)
+    return _run([*_reading(video), *packets], deadline=deadline, output_bytes=LISTING_BYTES)
 
 
-def _film(listed: Run) -> VideoStream | None:
+def _film(listing: Run) -> VideoStream | None:
     """The stream that is the film; sound with a picture has none."""
-    found = films(listed.log)
-    if not found:
+    streams = films(listing.log)
+    if not streams:
         return None
-    first = found[0]
-    pictures = sum(int(packet[1]) == first.position for packet in _PACKET.finditer(listed.text))
-    return None if first.still and pictures <= 1 and has_sound(listed.log) else first
+    first = streams[0]
+    pictures = sum(int(packet[1]) == first.position for packet in _PACKET.finditer(listing.text))
+    return None if first.still and pictures <= 1 and has_sound(listing.log) else first
 
 
-def _seconds(listed: Run) -> float | None:
+def _seconds(listing: Run) -> float | None:
     """The seconds until the last packet ends, whatever a header says; a header's, where no packet was listed."""
     bases = {
-        stream: int(numerator) / int(over) for stream, numerator, over in _TIME_BASE.findall(listed.text) if int(over)
+        stream: int(numerator) / int(denominator)
+        for stream, numerator, denominator in _TIME_BASE.findall(listing.text)
+        if int(denominator)
     }
     ends = [
         (int(packet[2]) + int(packet[3])) * bases[packet[1]]
-        for packet in _PACKET.finditer(listed.text)
+        for packet in _PACKET.finditer(listing.text)
         if packet[1] in bases and not int(packet[4] or "0", 16) & _DISCARDED
     ]
-    if ends and not listed.cut_off and max(ends) >= 0:
+    if ends and not listing.cut_off and max(ends) >= 0:
         # As exact as ffmpeg's own Duration.
         return min(round(max(ends), 2), float(MAX_SECONDS))
-    told = _DURATION.search(listed.log)
-    return int(told[1]) * 3600 + int(told[2]) * 60 + float(told[3]) if told else None
+    duration = _DURATION.search(listing.log)
+    return int(duration[1]) * 3600 + int(duration[2]) * 60 + float(duration[3]) if duration else None
 
 
-def _picture(video: Path, stream: VideoStream, until: float) -> tuple[bytes, str | None]:
+def _picture(video: Path, stream: VideoStream, deadline: float) -> tuple[bytes, str | None]:
     """The bytes of the JPEG, or why there are none."""
-    tried: Run | None = None
+    result: Run | None = None
     for filters in stream.filters():
         # Both frames come one after the other: a seek past the end would give nothing.
         frames = ("-map", f"0:{stream.index}", "-vf", filters, "-fps_mode", "passthrough", "-frames:v", "2")
         jpeg = ("-c:v", "mjpeg", "-q:v", "4", "-threads", "1", "-f", "image2pipe", "pipe:1")
-        tried = _run([*_reading(video), *frames, *jpeg], until=until, output_bytes=THUMBNAIL_BYTES)
-        if tried.ended_well and tried.output:
+        result = _run([*_reading(video), *frames, *jpeg], deadline=deadline, output_bytes=THUMBNAIL_BYTES)
+        if result.ended_well and result.output:
             # Within a JPEG its first marker cannot stand.
-            return tried.output[max(0, tried.output.rfind(b"\xff\xd8\xff")) :], None
+            return result.output[max(0, result.output.rfind(b"\xff\xd8\xff")) :], None
     _prove_machine(video)
-    return b"", f"ffmpeg made no thumbnail: {_last_line(tried) if tried else 'it was not asked'}"
+    return b"", f"ffmpeg made no thumbnail: {_last_line(result) if result else 'it was not asked'}"
 
 
 def _reading(video: Path) -> Sequence[str]:
@@ -157,10 +159,10 @@ def _write(thumbnail: Path, picture: bytes) -> None:
 # ---------------------------------------------------------------- whose fault it is
 
 
-def _run(arguments: Sequence[str], *, until: float, output_bytes: int) -> Run:
+def _run(arguments: Sequence[str], *, deadline: float, output_bytes: int) -> Run:
     """The run, which ended by itself or by its own limits; MachineFault where this machine ended it or had no room."""
     limits = Limits(
-        until=until,
+        deadline=deadline,
         cpu_seconds=CPU_SECONDS,
         memory_bytes=MEMORY_BYTES,
         output_bytes=output_bytes,
@@ -171,34 +173,34 @@ def _run(arguments: Sequence[str], *, until: float, output_bytes: int) -> Run:
     except NotConfigured as error:
         raise MachineFault(str(error)) from None
     with machine_faults("run ffmpeg"):
-        ended = run([binary, *arguments], limits)
-    if fault := _machine_fault(ended):
-        raise MachineFault(f"{fault}; the last it said: {_last_line(ended)}")
-    return ended
+        result = run([binary, *arguments], limits)
+    if fault := _machine_fault(result):
+        raise MachineFault(f"{fault}; the last it said: {_last_line(result)}")
+    return result
 
 
-def _machine_fault(ended: Run) -> str | None:
+def _machine_fault(result: Run) -> str | None:
     """Why this machine, not the file, ended the run; None where it did not."""
-    if ended.status in _NOT_RUN:
+    if result.status in _NOT_RUN:
         # The copy that was run may be gone with the temporary folder.
         _executable.cache_clear()
         return "ffmpeg cannot be run here"
-    if ended.cut_off:
+    if result.cut_off:
         return None
-    if ended.timed_out:
-        spun = ended.cpu_seconds >= CPU_SECONDS / 2
+    if result.timed_out:
+        was_busy = result.cpu_seconds >= CPU_SECONDS / 2
         return (
             None
-            if spun
-            else f"ffmpeg did not finish within {TIMEOUT_SECONDS} s, of which it had {ended.cpu_seconds:.1f}"
+            if was_busy
+            else f"ffmpeg did not finish within {TIMEOUT_SECONDS} s, of which it had {result.cpu_seconds:.1f}"
         )
-    if ended.status == _ASKED_TO_STOP:
+    if result.status == _TERMINATED:
         return "ffmpeg was asked to stop"
-    if ended.signal is None or ended.signal in _OWN_SIGNALS:
+    if result.signal is None or result.signal in _OWN_SIGNALS:
         return None
     # At the end of its processor time the kernel kills it as well.
-    spent = ended.signal == signal.SIGKILL and ended.cpu_seconds >= CPU_SECONDS - 1
-    return None if spent else f"ffmpeg was killed by signal {ended.signal}"
+    is_out_of_time = result.signal == signal.SIGKILL and result.cpu_seconds >= CPU_SECONDS - 1
+    return None if is_out_of_time else f"ffmpeg was killed by signal {result.signal}"
 
 
 def _prove_machine(video: Path) -> None:
@@ -213,17 +215,21 @@ def _prove_machine(video: Path) -> None:
             pass
     with machine_faults("find memory"):
         mmap.mmap(-1, MEMORY_BYTES).close()
-    known = ("-f", "lavfi", "-i", "color=red:s=64x36:d=0.04", "-frames:v", "1", "-c:v", "mjpeg")
+    test_picture = ("-f", "lavfi", "-i", "color=red:s=64x36:d=0.04", "-frames:v", "1", "-c:v", "mjpeg")
     output = ("-f", "image2pipe", "pipe:1")
-    until = time.monotonic() + TIMEOUT_SECONDS
-    proof = _run(["-hide_banner", "-nostdin", "-nostats", *known, *output], until=until, output_bytes=THUMBNAIL_BYTES)
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    proof = _run(
+        ["-hide_banner", "-nostdin", "-nostats", *test_picture, *output],
+        deadline=deadline,
+        output_bytes=THUMBNAIL_BYTES,
+    )
     if not (proof.ended_well and proof.output.startswith(b"\xff\xd8")):
         raise MachineFault(f"ffmpeg does not work here: {_last_line(proof)}")
 
 
-def _last_line(ended: Run) -> str:
-    said = (ended.log.strip().splitlines() or ["it said nothing"])[-1][:300]
-    return f"{said}{ended.end}"
+def _last_line(result: Run) -> str:
+    line = (result.log.strip().splitlines() or ["it said nothing"])[-1][:300]
+    return f"{line}{result.end}"
 
 
 # ---------------------------------------------------------------- which binary
@@ -246,12 +252,12 @@ def _executable() -> str:
     bundled = next((path for folder in folders for path in _binaries(folder)), None)
     if bundled is None:
         raise NotConfigured("imageio-ffmpeg, which carries the ffmpeg binary, is not installed")
-    packed = bundled.suffix == ".xz"
-    if os.access(bundled, os.X_OK) and not packed:
+    is_packed = bundled.suffix == ".xz"
+    if os.access(bundled, os.X_OK) and not is_packed:
         return str(bundled)
     descriptor, name = tempfile.mkstemp(prefix="ffmpeg-")
     try:
-        with os.fdopen(descriptor, "wb") as copy, (lzma.open if packed else open)(bundled, "rb") as original:
+        with os.fdopen(descriptor, "wb") as copy, (lzma.open if is_packed else open)(bundled, "rb") as original:
             shutil.copyfileobj(original, copy)
         Path(name).chmod(stat.S_IRWXU)
     except BaseException:

@@ -134,7 +134,7 @@ class VideoStorageManager:
         size = self.object_store.size(key)
         if size is None:
             return False
-        TEMP_SPACE.reserve(video, size, most=MAX_VIDEO_BYTES, until=time.monotonic())
+        TEMP_SPACE.reserve(video, size, max_size=MAX_VIDEO_BYTES, deadline=time.monotonic())
         try:
             return self.object_store.get(key, video)
         except FileNotFoundError:
@@ -187,8 +187,8 @@ class VideoStorageManager:
         return str(target)
 
     def _download(self, provider: VideoProvider, content_url: str, target: Path, seconds: float | None) -> None:
-        with self._turn(DOWNLOAD_SECONDS if seconds is None else seconds) as left:
-            provider.fetch(content_url, target, seconds=left)
+        with self._turn(DOWNLOAD_SECONDS if seconds is None else seconds) as seconds_left:
+            provider.fetch(content_url, target, seconds=seconds_left)
 
     @contextmanager
     def _turn(self, seconds: float) -> Generator[float, None, None]:

@@ -76,15 +76,15 @@ class VideoStream:
 
     def filters(self) -> Sequence[str]:
         """The filters that make the picture, the best first: colours that one of them cannot read, the next one can."""
-        pick = f"select='eq(n,0)+gte(t,{THUMBNAIL_SECOND})*lt(prev_selected_t,{THUMBNAIL_SECOND})'"
+        selection = f"select='eq(n,0)+gte(t,{THUMBNAIL_SECOND})*lt(prev_selected_t,{THUMBNAIL_SECOND})'"
         shape = f"scale={THUMBNAIL_WIDTH}:'max(2,2*round({THUMBNAIL_WIDTH // 2}/dar))'"
         # A JPEG is in BT.601, over the full range, and cannot say otherwise. Between two kinds of YUV swscale keeps the
         # numbers as they are: the way leads through RGB.
-        plain = f"{pick},{shape}:in_color_matrix={self._known_matrix()},format=gbrp"
-        plain += ",scale=out_color_matrix=bt601:out_range=full,format=yuvj420p,setsar=1"
+        plain_graph = f"{selection},{shape}:in_color_matrix={self._known_matrix()},format=gbrp"
+        plain_graph += ",scale=out_color_matrix=bt601:out_range=full,format=yuvj420p,setsar=1"
         if self.transfer in _HDR or self.primaries in _WIDE:
-            return [f"{pick},{shape},{self._mapped()},format=yuvj420p,setsar=1", plain]
-        return [plain]
+            return [f"{selection},{shape},{self._mapped()},format=yuvj420p,setsar=1", plain_graph]
+        return [plain_graph]
 
     def _known_matrix(self) -> str:
         if self.matrix not in _UNNAMED:
@@ -102,46 +102,46 @@ class VideoStream:
         return f"{linear},zscale=p=bt709,tonemap=mobius:param=0.7:desat=0,zscale=t=iec61966-2-1:m=170m:r=full"
 
 
-def has_sound(said: str) -> bool:
+def has_sound(log: str) -> bool:
     """Whether ffmpeg lists a stream of sound."""
-    return _SOUND.search(said) is not None
+    return _SOUND.search(log) is not None
 
 
-def films(said: str) -> Sequence[VideoStream]:
+def films(log: str) -> Sequence[VideoStream]:
     """The streams that may be the film, the one that a player shows first: the default one, of those the largest."""
     # What ffmpeg writes is listed again, further down.
-    listed = said.partition("\nOutput #")[0]
+    inputs = log.partition("\nOutput #")[0]
     # A cover, or a chapter's picture.
-    lines = [line for line in _STREAM.finditer(listed) if "(attached pic)" not in line[2]]
-    ends = [following.start() for following in re.finditer(r"^  Stream #", listed, re.MULTILINE)] + [len(listed)]
-    found = [
-        _stream(line, position, listed[line.end() : next(end for end in ends if end > line.start())])
+    lines = [line for line in _STREAM.finditer(inputs) if "(attached pic)" not in line[2]]
+    ends = [start.start() for start in re.finditer(r"^  Stream #", inputs, re.MULTILINE)] + [len(inputs)]
+    streams = [
+        _stream(line, position, inputs[line.end() : next(end for end in ends if end > line.start())])
         for position, line in enumerate(lines)
     ]
-    known = [stream for stream in found if stream is not None]
-    return sorted(known, key=lambda one: (one.still, not one.default, -one.width * one.height, one.index))
+    candidates = [stream for stream in streams if stream is not None]
+    return sorted(candidates, key=lambda film: (film.still, not film.default, -film.width * film.height, film.index))
 
 
 def _stream(line: re.Match[str], position: int, details: str) -> VideoStream | None:
-    said = line[2]
-    size = _SIZE.search(said)
+    description = line[2]
+    size = _SIZE.search(description)
     if size is None or size[3] == "0" or size[4] == "0":
         return None
     pixel_format, colours = size[1] or "", (size[2] or "").split(", ")
-    named = next((part.split("/") for part in colours if _COLOURS.fullmatch(part)), [""])
-    matrix, primaries, transfer = named if len(named) == 3 else named[:1] * 3  # noqa: PLR2004 - the three of them
-    sar = [(int(of), int(to)) for of, to in _SAR.findall(said)]
+    colour_names = next((part.split("/") for part in colours if _COLOURS.fullmatch(part)), [""])
+    matrix, primaries, transfer = colour_names if len(colour_names) == 3 else colour_names[:1] * 3  # noqa: PLR2004 - the three of them
+    sar = [(int(width), int(height)) for width, height in _SAR.findall(description)]
     across, down = sar[-1] if sar else (1, 1)
-    turn = _TURNED.search(details)
+    rotation = _TURNED.search(details)
     return VideoStream(
         index=int(line[1]),
         position=position,
-        codec=said.partition(" ")[0].strip(","),
-        default="(default)" in said,
+        codec=description.partition(" ")[0].strip(","),
+        default="(default)" in description,
         width=int(size[3]),
         height=int(size[4]),
         pixel=across / down if across and down else 1.0,
-        turned=turn is not None and int(turn[1]) % 180 in range(45, 135),
+        turned=rotation is not None and int(rotation[1]) % 180 in range(45, 135),
         matrix=matrix,
         primaries=primaries,
         transfer=transfer,

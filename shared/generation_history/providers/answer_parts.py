@@ -58,39 +58,39 @@ class Part:
     """One object of an answer, those around it (the nearest first), and how many stand in the longest list there."""
 
     names: Mapping[str, Any]
-    around: tuple[Mapping[str, Any], ...]
+    wrappers: tuple[Mapping[str, Any], ...]
     siblings: int
 
 
 def parts_of(answer: Any) -> list[Part]:
     """Every object of the answer that may be the job, from the outside in."""
-    found: list[Part] = []
-    _walk(answer, (), 1, found)
-    return found
+    parts: list[Part] = []
+    _walk(answer, (), 1, parts)
+    return parts
 
 
-def _walk(value: Any, around: tuple[Mapping[str, Any], ...], siblings: int, found: list[Part]) -> None:
+def _walk(value: Any, wrappers: tuple[Mapping[str, Any], ...], siblings: int, parts: list[Part]) -> None:
     """Every object that may be the job, from the outside in."""
-    if len(around) > MAX_WRAPPERS or len(found) >= MAX_OBJECTS:
+    if len(wrappers) > MAX_WRAPPERS or len(parts) >= MAX_OBJECTS:
         return
     if isinstance(value, list):
         items = cast("list[object]", value)
         for item in items:
-            _walk(item, around, max(siblings, len(items)), found)
+            _walk(item, wrappers, max(siblings, len(items)), parts)
     elif isinstance(value, dict):
         names = by_plain_name(cast("Mapping[str, Any]", value))
-        found.append(Part(names, around, siblings))
+        parts.append(Part(names, wrappers, siblings))
         for wrapper in _WRAPPERS:
             if isinstance(names.get(wrapper), (dict, list)):
-                _walk(names[wrapper], (names, *around), siblings, found)
+                _walk(names[wrapper], (names, *wrappers), siblings, parts)
 
 
 def by_plain_name(value: Mapping[str, Any]) -> dict[str, Any]:
     """The object by its names in small letters without signs; of two that become one, the first that says something."""
     names: dict[str, Any] = {}
-    for name, given in value.items():
+    for name, member in value.items():
         if names.get(bare := plain(name)) is None:
-            names[bare] = given
+            names[bare] = member
     return names
 
 
@@ -100,14 +100,16 @@ def best_of(parts: Sequence[Part]) -> Part | None:
     What an object that calls itself a video contains is its own, as a file is. What is around it is an envelope.
     """
     for part in parts:
-        named = any(name in NAMED_IDS for name, _ in named_ids(part.names))
+        has_named_id = any(name in NAMED_IDS for name, _ in named_ids(part.names))
         word = own_word(part.names)
-        if kind_of(part.names) in JOB_KINDS or (named and word is not None and plain(word) not in ENVELOPE_WORDS):
+        if kind_of(part.names) in JOB_KINDS or (
+            has_named_id and word is not None and plain(word) not in ENVELOPE_WORDS
+        ):
             return part
     strong = [part for part in parts if any(name not in WEAK_IDS for name, _ in named_ids(part.names))]
-    said = [part for part in strong if own_word(part.names) is not None]
-    ranked = said or strong or list(parts)
-    return ranked[-1] if ranked else None
+    with_status = [part for part in strong if own_word(part.names) is not None]
+    candidates = with_status or strong or list(parts)
+    return candidates[-1] if candidates else None
 
 
 def kind_of(names: Mapping[str, Any]) -> str:
@@ -160,19 +162,19 @@ def id_of(part: Part) -> str | None:
     an event's, or a row's number.
     """
     names = part.names
-    known = dict(named_ids(names))
-    own = known.get("id")
-    named = next((known[name] for name in NAMED_IDS if name in known), None)
-    if own is None or named is None:
-        if own is not None and kind_of(names) in ENVELOPE_KINDS:
+    ids = dict(named_ids(names))
+    own_id = ids.get("id")
+    named_id = next((ids[name] for name in NAMED_IDS if name in ids), None)
+    if own_id is None or named_id is None:
+        if own_id is not None and kind_of(names) in ENVELOPE_KINDS:
             return None
-        weak = None if says_error(part) else next((known[name] for name in WEAK_IDS if name in known), None)
-        return own or named or weak
+        weak_id = None if says_error(part) else next((ids[name] for name in WEAK_IDS if name in ids), None)
+        return own_id or named_id or weak_id
     if kind_of(names) in JOB_KINDS:
-        return own
+        return own_id
     is_number = not isinstance(names.get("id"), str)
-    foreign = is_number or kind_of(names) in ENVELOPE_KINDS or is_envelope_id(own)
-    return named if foreign or "videoid" in known or own_word(names) is None else own
+    foreign = is_number or kind_of(names) in ENVELOPE_KINDS or is_envelope_id(own_id)
+    return named_id if foreign or "videoid" in ids or own_word(names) is None else own_id
 
 
 def is_envelope_id(value: str) -> bool:
@@ -182,7 +184,7 @@ def is_envelope_id(value: str) -> bool:
 
 def says_error(part: Part) -> bool:
     """Whether the object, or one around it, speaks of an error."""
-    return any(_says_something(names.get(name)) for names in (part.names, *part.around) for name in ERRORS)
+    return any(_says_something(names.get(name)) for names in (part.names, *part.wrappers) for name in ERRORS)
 
 
 def _says_something(error: object) -> bool:
@@ -209,10 +211,14 @@ def bare_id(answer: Any) -> str | None:
 def own_word(names: Mapping[str, Any]) -> str | None:
     """The word for how this object's job stands."""
     words = [word for name in STATUSES if (word := _as_word(names.get(name)))]
-    known = [word for word in words if is_known(word)]
-    running = [word for word in known if meaning_of(word) == RUNNING]
+    known_words = [word for word in words if is_known(word)]
+    running_words = [word for word in known_words if meaning_of(word) == RUNNING]
     # Where one word says that it is done and another that it runs, the first is that of the request.
-    return running[0] if running and meaning_of(known[0]) == COMPLETED else next(iter(known or words), None)
+    return (
+        running_words[0]
+        if running_words and meaning_of(known_words[0]) == COMPLETED
+        else next(iter(known_words or words), None)
+    )
 
 
 def _as_word(value: object) -> str | None:
@@ -235,7 +241,7 @@ def word_of(part: Part) -> str | None:
     for flag in _FLAGS:
         if part.names.get(flag) is True:
             return "failed" if says_error(part) else "completed"
-    for names in part.around:
+    for names in part.wrappers:
         word = own_word(names)
         if word is not None and plain(word) not in ENVELOPE_WORDS:
             return word

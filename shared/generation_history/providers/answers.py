@@ -31,7 +31,7 @@ from generation_history.providers.answer_parts import (
     parts_of,
     word_of,
 )
-from generation_history.providers.plain_values import integer, kept, moment, storable, text
+from generation_history.providers.plain_values import answer_text, integer, moment, storable, text
 from generation_history.providers.reasons import REASONS, code_of, reason_of
 from generation_history.providers.words import (
     COMPLETED,
@@ -62,11 +62,11 @@ def posted_job(answer: Any, *, key: str, now: datetime) -> VideoJob | None:
     parts = [part for part in parts_of(answer) if id_of(part) is not None]
     if len({id_of(part) for part in parts if part.siblings > 1}) > 1:
         return None
-    found = best_of(parts)
-    if found is not None:
-        return _job(found, cast("str", id_of(found)), answer, key=key, now=now)
+    job_part = best_of(parts)
+    if job_part is not None:
+        return _job(job_part, cast("str", id_of(job_part)), answer, key=key, now=now)
     bare = bare_id(answer)
-    return None if bare is None else VideoJob(bare, "", answer=kept(answer, key))
+    return None if bare is None else VideoJob(bare, "", answer=answer_text(answer, key))
 
 
 def polled_job(answer: Any, job_id: str, *, key: str, now: datetime) -> VideoJob | None:
@@ -76,9 +76,11 @@ def polled_job(answer: Any, job_id: str, *, key: str, now: datetime) -> VideoJob
     then in other_ids, for whoever knows whose they are.
     """
     parts = list(parts_of(answer))
-    mine = [part for part in parts if id_of(part) == job_id] or [part for part in parts if job_id in ids_of(part.names)]
-    found = best_of(mine)
-    return None if found is None else _job(found, job_id, answer, key=key, now=now)
+    matches = [part for part in parts if id_of(part) == job_id] or [
+        part for part in parts if job_id in ids_of(part.names)
+    ]
+    match = best_of(matches)
+    return None if match is None else _job(match, job_id, answer, key=key, now=now)
 
 
 def unnamed_job(answer: Any, job_id: str, *, key: str, now: datetime) -> VideoJob | None:
@@ -89,8 +91,8 @@ def unnamed_job(answer: Any, job_id: str, *, key: str, now: datetime) -> VideoJo
     if any(ids_of(part.names) for part in parts):
         return None
     # Without an id, such a word may be about the question.
-    said = [part for part in parts if (word := word_of(part)) is not None and plain(word) not in ENVELOPE_WORDS]
-    return None if not said else _job(said[-1], job_id, answer, key=key, now=now)
+    with_status = [part for part in parts if (word := word_of(part)) is not None and plain(word) not in ENVELOPE_WORDS]
+    return None if not with_status else _job(with_status[-1], job_id, answer, key=key, now=now)
 
 
 def listed_jobs(page: Any, *, key: str, now: datetime) -> list[VideoJob] | None:
@@ -104,11 +106,11 @@ def listed_jobs(page: Any, *, key: str, now: datetime) -> list[VideoJob] | None:
 
 def tells_of_a_job(answer: Any, job: VideoJob) -> bool:
     """Whether an answer with an error status is about this job all the same, and not only about the request."""
-    found = best_of([part for part in parts_of(answer) if job.id in ids_of(part.names)])
-    if found is None:
+    match = best_of([part for part in parts_of(answer) if job.id in ids_of(part.names)])
+    if match is None:
         return False
-    word = word_of(found)
-    return kind_of(found.names) in JOB_KINDS or (
+    word = word_of(match)
+    return kind_of(match.names) in JOB_KINDS or (
         word is not None and plain(word) not in ENVELOPE_WORDS and is_known(word)
     )
 
@@ -119,8 +121,8 @@ def may_name_a_job(answer: Any) -> bool:
     errors = [
         by_plain_name(part.names[name]) for part in parts for name in REASONS if isinstance(part.names.get(name), dict)
     ]
-    named = any(name in NAMED_IDS for names in errors for name, _ in named_ids(names))
-    return named or any(
+    errors_name_a_job = any(name in NAMED_IDS for names in errors for name, _ in named_ids(names))
+    return errors_name_a_job or any(
         name not in WEAK_IDS and not (name == "id" and (kind_of(part.names) in ENVELOPE_KINDS or is_envelope_id(value)))
         for part in parts
         for name, value in named_ids(part.names)
@@ -135,11 +137,11 @@ def _job(part: Part, job_id: str, answer: Any, *, key: str, now: datetime) -> Vi
         meaning, code = FAILED, "moderation_blocked"
     if meaning == FAILED and code is not None and meaning_of(code) == EXPIRED:
         meaning = EXPIRED
-    over = meaning is not None and meaning != RUNNING
-    everything = [names, *part.around] if part.siblings == 1 else [names]
+    is_over = meaning is not None and meaning != RUNNING
+    objects = [names, *part.wrappers] if part.siblings == 1 else [names]
     return VideoJob(
         id=job_id,
-        status=meaning if over and meaning is not None else storable(word or ""),
+        status=meaning if is_over and meaning is not None else storable(word or ""),
         progress=integer(names.get("progress")),
         prompt=text(names.get("prompt")),
         model=text(names.get("model")),
@@ -148,9 +150,9 @@ def _job(part: Part, job_id: str, answer: Any, *, key: str, now: datetime) -> Vi
         created_at=moment(_first(names, "createdat", "created", "createtime", "submittime")),
         expires_at=moment(names.get("expiresat"), since=now),
         error_code=code,
-        error_message=reason_of(everything, REASONS if over and meaning != COMPLETED else ERRORS, key),
-        other_ids=tuple(other for other in ids_of(names) if other != job_id),
-        answer=None if _is_plain(answer, job_id) else kept(answer if part.siblings == 1 else names, key),
+        error_message=reason_of(objects, REASONS if is_over and meaning != COMPLETED else ERRORS, key),
+        other_ids=tuple(other_id for other_id in ids_of(names) if other_id != job_id),
+        answer=None if _is_plain(answer, job_id) else answer_text(answer if part.siblings == 1 else names, key),
     )
 
 
@@ -158,12 +160,12 @@ def _is_plain(answer: Any, job_id: str) -> bool:
     """Whether the answer is just what OpenAI's own would be, with one id: then the columns say all there is."""
     if not isinstance(answer, dict):
         return False
-    told = cast("Mapping[str, Any]", answer)
-    if len({named for part in parts_of(answer) for named in ids_of(part.names)}) > 1:
+    body = cast("Mapping[str, Any]", answer)
+    if len({part_id for part in parts_of(answer) for part_id in ids_of(part.names)}) > 1:
         return False
-    status = told.get("status")
-    return told.get("id") == job_id and isinstance(status, str) and meaning_of(status) in {status, RUNNING}
+    status = body.get("status")
+    return body.get("id") == job_id and isinstance(status, str) and meaning_of(status) in {status, RUNNING}
 
 
-def _first(names: Mapping[str, Any], *among: str) -> object:
-    return next((names[name] for name in among if names.get(name) is not None), None)
+def _first(names: Mapping[str, Any], *candidates: str) -> object:
+    return next((names[name] for name in candidates if names.get(name) is not None), None)

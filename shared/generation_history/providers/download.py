@@ -31,46 +31,46 @@ def first_bytes(response: requests.Response) -> bytes:
 
 def save(response: requests.Response, head: bytes, target: Path, seconds: float) -> int:
     """The number of bytes of the mp4 that is at target now, whole: head, which was read already, and the rest."""
-    announced = response.headers.get("Content-Length", "")
-    length = int(announced) if announced.isdecimal() else None
+    content_length = response.headers.get("Content-Length", "")
+    length = int(content_length) if content_length.isdecimal() else None
     if length is not None and length > MAX_VIDEO_BYTES:
         raise SceneFailure("invalid_video", f"the video has {length} bytes, more than {MAX_VIDEO_BYTES}", final=True)
     deadline = time.monotonic() + seconds
     # What is packed for the way says nothing of its length on the disk.
     size = None if response.headers.get("Content-Encoding") else length
     with machine_faults("use the temporary folder"):
-        TEMP_SPACE.reserve(target, size, most=MAX_VIDEO_BYTES, until=deadline)
+        TEMP_SPACE.reserve(target, size, max_size=MAX_VIDEO_BYTES, deadline=deadline)
     try:
-        received = _write(chain([head] if head else [], chunks(response)), target, deadline, seconds)
+        size_on_disk = _write(chain([head] if head else [], chunks(response)), target, deadline, seconds)
     except requests.ConnectionError as error:
         if shortage(error):
             raise
         # urllib3 counts against the content-length.
-        came = target.stat().st_size
-        said = f"the video is truncated: {came} of {announced or 'unknown'} bytes came"
-        raise SceneFailure("download_failed", said) from None
-    if received == 0:
+        received_size = target.stat().st_size
+        reason = f"the video is truncated: {received_size} of {content_length or 'unknown'} bytes came"
+        raise SceneFailure("download_failed", reason) from None
+    if size_on_disk == 0:
         raise SceneFailure("invalid_video", "the provider sent an empty video")
     with machine_faults("read the video"):
         TEMP_SPACE.settle(target)
         mp4.check_is_mp4(target)
-        whole = mp4.is_whole(target, announced=length is not None)
-    if not whole:
+        is_whole = mp4.is_whole(target, length_is_known=length is not None)
+    if not is_whole:
         # Only a length tells a broken file from one that broke off.
         code: FailureCode = "download_failed" if length is None else "invalid_video"
-        raise SceneFailure(code, f"the video is truncated: its boxes go on after the {received} bytes that came")
-    return received
+        raise SceneFailure(code, f"the video is truncated: its boxes go on after the {size_on_disk} bytes that came")
+    return size_on_disk
 
 
 def _write(pieces: Iterable[bytes], target: Path, deadline: float, seconds: float) -> int:
     """The number of bytes written; a failure to write is this machine's, one to read is not."""
-    received = 0
+    size = 0
     with machine_faults("write the video"):
         file = target.open("xb", buffering=0)
     with file:
         for piece in pieces:
-            received += len(piece)
-            if received > MAX_VIDEO_BYTES:
+            size += len(piece)
+            if size > MAX_VIDEO_BYTES:
                 raise SceneFailure("invalid_video", f"the video has more than {MAX_VIDEO_BYTES} bytes", final=True)
             if time.monotonic() > deadline:
                 raise SceneFailure("download_failed", f"the download took more than {seconds:.0f} s")
@@ -78,7 +78,7 @@ def _write(pieces: Iterable[bytes], target: Path, deadline: float, seconds: floa
                 rest = memoryview(piece)
                 while rest:
                     rest = rest[file.write(rest) :]
-    return received
+    return size
 
 
 def discard(target: Path) -> None:

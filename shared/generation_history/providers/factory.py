@@ -30,13 +30,13 @@ class Providers:
         """
         if base_url is None:
             return self.first
-        named = ((name, url) for name, url in self._servers if url == base_url and kind in {None, name})
-        return next((self._servers[name] for name in named), None)
+        matches = ((name, url) for name, url in self._servers if url == base_url and kind in {None, name})
+        return next((self._servers[name] for name in matches), None)
 
 
 def from_settings() -> Providers:
     """The providers as the environment describes them; NotConfigured names what is missing."""
-    return Providers([server for make in KINDS.values() for server in make()])
+    return Providers([server for create_servers in KINDS.values() for server in create_servers()])
 
 
 def sora_servers(key: str | None = None) -> list[SoraProvider]:

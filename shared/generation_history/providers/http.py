@@ -69,9 +69,9 @@ class _EncryptedPool(urllib3.connectionpool.HTTPSConnectionPool):
 
 
 class _Adapter(HTTPAdapter):
-    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **how: Any) -> None:  # noqa: FBT001, FBT002 - as HTTPAdapter has it
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: Any) -> None:  # noqa: FBT001, FBT002 - as HTTPAdapter has it
         context = http_client.tls(create_urllib3_context())
-        super().init_poolmanager(connections, maxsize, block, ssl_context=context, **how)
+        super().init_poolmanager(connections, maxsize, block, ssl_context=context, **options)
         classes: dict[str, Any] = {"http": _PlainPool, "https": _EncryptedPool}
         self.poolmanager.pool_classes_by_scheme = classes
 
@@ -111,9 +111,9 @@ def never_left(error: requests.RequestException) -> bool:
     return isinstance(reason, (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError))
 
 
-def answering(named: frozenset[str]) -> AbstractContextManager[None]:
+def answering(trusted_hosts: frozenset[str]) -> AbstractContextManager[None]:
     """Bounds a question and its whole answer."""
-    return bounded(ANSWER_SECONDS, named=named)
+    return bounded(ANSWER_SECONDS, trusted_hosts=trusted_hosts)
 
 
 def read_answer(response: requests.Response, body: bytearray | None = None) -> bytes:
@@ -155,11 +155,11 @@ def get_across_redirects(session: Session, url: Url, *, key: str, download_hosts
     A redirect to another host is followed only to download_hosts, and never with the key. UnclearUrl for a redirect to
     what parsers could read differently.
     """
-    home = url.origin
+    key_origin = url.origin
     for _ in range(MAX_REDIRECTS + 1):
         response = session.get(
             url.text,
-            auth=Bearer(key if url.origin == home else None),
+            auth=Bearer(key if url.origin == key_origin else None),
             headers={"Accept-Encoding": "identity"},
             timeout=(CONNECT_SECONDS, READ_SECONDS),
             allow_redirects=False,
@@ -168,9 +168,9 @@ def get_across_redirects(session: Session, url: Url, *, key: str, download_hosts
         if not response.is_redirect:
             return response
         response.close()
-        url, left = resolve(response.headers["Location"], url), url
-        if (left.scheme, url.scheme) == ("https", "http"):
+        url, origin_url = resolve(response.headers["Location"], url), url
+        if (origin_url.scheme, url.scheme) == ("https", "http"):
             raise NotAllowed(f"the provider redirects to {url.host} without encryption")
-        if url.origin != home and url.host not in download_hosts:
+        if url.origin != key_origin and url.host not in download_hosts:
             raise NotAllowed(f"the provider redirects to {url.host}, which SORA_DOWNLOAD_HOSTS does not name")
     raise ProviderUnavailable("the provider redirects in circles")

@@ -76,13 +76,13 @@ def _from_number(number: float, since: datetime | None) -> datetime | None:
 
 def _from_text(value: str) -> datetime | None:
     try:
-        given = datetime.fromisoformat(value.strip())
-        return (given if given.tzinfo else given.replace(tzinfo=UTC)).astimezone(UTC)
+        parsed = datetime.fromisoformat(value.strip())
+        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
 
 
-def kept(answer: Any, key: str) -> str:
+def answer_text(answer: Any, key: str) -> str:
     """The answer as text that may be kept: at most MAX_ANSWER_LENGTH characters, storable, and without our key."""
     if isinstance(answer, bytes):
         text = answer.decode(errors="replace")
@@ -99,11 +99,11 @@ def storable(value: str) -> str:
     return value.replace("\0", "").encode(errors="replace").decode()
 
 
-def without_key(said: str, key: str) -> str:
+def without_key(text: str, key: str) -> str:
     """The text without our key, also where JSON escapes a part of it."""
     if not key:
-        return said
+        return text
     escaped = json.dumps(key)[1:-1]
     for spelling in (key, escaped, escaped.replace("/", "\\/")):
-        said = said.replace(spelling, "***")
-    return said
+        text = text.replace(spelling, "***")
+    return text

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 from generation_history.providers.answer_parts import ERRORS, MAX_WRAPPERS, STATUSES, by_plain_name, parts_of
-from generation_history.providers.plain_values import kept, storable, text, without_key
+from generation_history.providers.plain_values import answer_text, storable, text, without_key
 from generation_history.providers.words import COMPLETED, is_moderation, meaning_of, plain
 
 MAX_REASON_LENGTH = 500
@@ -19,7 +19,7 @@ _CODES: Final = ("code", "errorcode", "failurecode", "failcode", "type", "errort
 def reason(answer: Any, *, key: str) -> str | None:
     """What went wrong, in the provider's words; some repeat the key they were shown."""
     parts = list(parts_of(answer))
-    return reason_of([names for part in parts for names in (part.names, *part.around)], REASONS, key)
+    return reason_of([names for part in parts for names in (part.names, *part.wrappers)], REASONS, key)
 
 
 def error_code(answer: Any) -> str | None:
@@ -33,34 +33,34 @@ def code_of(names: Mapping[str, Any]) -> str | None:
     if isinstance(error, list) and error:
         error = cast("list[object]", error)[0]
     if isinstance(error, dict):
-        inner = by_plain_name(cast("Mapping[str, Any]", error))
-        given = [text(inner.get(name)) for name in _CODES]
+        fields = by_plain_name(cast("Mapping[str, Any]", error))
+        codes = [text(fields.get(name)) for name in _CODES]
     else:
-        given = [text(names.get(name)) for name in ("errorcode", "failurecode", "failcode")]
+        codes = [text(names.get(name)) for name in ("errorcode", "failurecode", "failcode")]
     # A reason of one word is a code.
     reasons = [value for name in REASONS if isinstance(value := names.get(name), str) and " " not in value.strip()]
-    if any(is_moderation(code) for code in (*(code for code in given if code), *reasons)):
+    if any(is_moderation(code) for code in (*(code for code in codes if code), *reasons)):
         return "moderation_blocked"
-    return next((code for code in given[:4] if code), None)
+    return next((code for code in codes[:4] if code), None)
 
 
-def reason_of(objects: Sequence[Mapping[str, Any]], among: Sequence[str], key: str) -> str | None:
+def reason_of(objects: Sequence[Mapping[str, Any]], fields: Sequence[str], key: str) -> str | None:
     """What the first of these objects that says why says, in one of these fields; storable and without our key."""
     for names in objects:
-        for name in among:
-            if said := _said(names.get(name)):
-                return storable(without_key(said, key))[:MAX_REASON_LENGTH]
+        for name in fields:
+            if reason := _reason_words(names.get(name)):
+                return storable(without_key(reason, key))[:MAX_REASON_LENGTH]
     for names in objects:
         # A status may be an object with the word and the reason in it.
         for name in STATUSES:
-            if isinstance(names.get(name), dict) and (said := reason_of([by_plain_name(names[name])], REASONS, key)):
-                return said
+            if isinstance(names.get(name), dict) and (reason := reason_of([by_plain_name(names[name])], REASONS, key)):
+                return reason
     # Better than nothing: whatever an error is made of.
     errors = (names[name] for names in objects for name in ERRORS if isinstance(names.get(name), dict))
-    return next((kept(error, key)[:MAX_REASON_LENGTH] for error in errors if any(error.values())), None)
+    return next((answer_text(error, key)[:MAX_REASON_LENGTH] for error in errors if any(error.values())), None)
 
 
-def _said(value: object, depth: int = 0) -> str | None:
+def _reason_words(value: object, depth: int = 0) -> str | None:
     """The words in a reason, which is a text, a number, an object with one, or a list of those."""
     if isinstance(value, str):
         # "message": "SUCCEED" is about the request.
@@ -68,8 +68,8 @@ def _said(value: object, depth: int = 0) -> str | None:
     if depth > MAX_WRAPPERS or not value or isinstance(value, bool):
         return None
     if isinstance(value, list):
-        return next((said for item in cast("list[object]", value) if (said := _said(item, depth + 1))), None)
+        return next((words for item in cast("list[object]", value) if (words := _reason_words(item, depth + 1))), None)
     if isinstance(value, dict):
         names = by_plain_name(cast("Mapping[str, Any]", value))
-        return next((said for name in REASONS if (said := _said(names.get(name), depth + 1))), None)
+        return next((words for name in REASONS if (words := _reason_words(names.get(name), depth + 1))), None)
     return str(value) if isinstance(value, int) else None

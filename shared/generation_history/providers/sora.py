@@ -75,8 +75,8 @@ class SoraProvider:
         self._key = key
         self._download_hosts = download_hosts
         # What the operator named may be private; a name to download from must not become so by its owner's doing.
-        plain = {host for host in download_hosts if host == "localhost" or as_address(host)}
-        self._named = frozenset({self._base.host, *plain})
+        literal_hosts = {host for host in download_hosts if host == "localhost" or as_address(host)}
+        self._trusted_hosts = frozenset({self._base.host, *literal_hosts})
         self._local = threading.local()
 
     def submit(self, request: VideoRequest) -> VideoJob:
@@ -90,7 +90,7 @@ class SoraProvider:
         }
         try:
             # A connection of its own: one kept from before may be dead, and then nobody knows whether this was read.
-            with Session() as session, bounded(CONNECT_SECONDS + SUBMIT_SECONDS, named=self._named):
+            with Session() as session, bounded(CONNECT_SECONDS + SUBMIT_SECONDS, trusted_hosts=self._trusted_hosts):
                 response = session.post(
                     f"{self._base.base}/videos",
                     files=form,
@@ -115,49 +115,59 @@ class SoraProvider:
         job = answers.posted_job(answer, key=self._key, now=datetime.now(UTC))
         if job is not None and _accepts(status, answer, job):
             return job
-        kept = self._kept(response, bytes(body), answer)
-        said = self._said(answer) or f"HTTP {status}"
+        recorded_answer = self._recordable_answer(response, bytes(body), answer)
+        reason = self._error_reason(answer) or f"HTTP {status}"
         if not 400 <= status < 500:  # noqa: PLR2004
-            raise OutcomeUnknown(f"{self._host()} answered the POST with {said} and no job", answer=kept)
-        is_over = job is not None and job.status in _OVER_WITHOUT_A_VIDEO
-        if answers.may_name_a_job(answer) and not is_over:
-            raise OutcomeUnknown(f"{self._host()} refused the POST with {said}, but names a job", answer=kept)
+            raise OutcomeUnknown(f"{self._host()} answered the POST with {reason} and no job", answer=recorded_answer)
+        has_ended = job is not None and job.status in _OVER_WITHOUT_A_VIDEO
+        if answers.may_name_a_job(answer) and not has_ended:
+            raise OutcomeUnknown(
+                f"{self._host()} refused the POST with {reason}, but names a job", answer=recorded_answer
+            )
         if status == requests.codes.too_many_requests:
-            raise NotSent(f"{self._host()} is busy: {said}", retry_after=_retry_after(response), answer=kept)
+            raise NotSent(
+                f"{self._host()} is busy: {reason}", retry_after=_retry_after(response), answer=recorded_answer
+            )
         if status in _REFUSED_KEY:
-            raise NotAllowed(f"OPENAI_API_KEY was refused by {self._host()}: {said}", answer=kept)
+            raise NotAllowed(f"OPENAI_API_KEY was refused by {self._host()}: {reason}", answer=recorded_answer)
         moderated = error_code(answer) == "moderation_blocked"
-        raise Rejected(said, failure_code="moderation_blocked" if moderated else "submit_rejected", answer=kept)
+        raise Rejected(
+            reason, failure_code="moderation_blocked" if moderated else "submit_rejected", answer=recorded_answer
+        )
 
-    def _kept(self, response: requests.Response, body: bytes, answer: Any) -> str | None:
+    def _recordable_answer(self, response: requests.Response, body: bytes, answer: Any) -> str | None:
         """What came of an answer that tells of no job for sure; None for nothing, and for a list of anybody's jobs."""
         if is_page(answer):
             return None
         # Some name a job there alone.
         location = response.headers.get("Location", "")
-        head = plain_values.kept(f"Location: {location}\n".encode(), self._key) if location else ""
-        came = plain_values.kept(body if answer is None else answer, self._key) if body else ""
-        return (head + came)[: plain_values.MAX_ANSWER_LENGTH] or None
+        head = plain_values.answer_text(f"Location: {location}\n".encode(), self._key) if location else ""
+        content = plain_values.answer_text(body if answer is None else answer, self._key) if body else ""
+        return (head + content)[: plain_values.MAX_ANSWER_LENGTH] or None
 
     def find(self, request: VideoRequest, *, since: datetime, until: datetime) -> list[VideoJob]:
         """The server's jobs of just this request within these times, newest first."""
         with bounded(FIND_SECONDS):
-            return self._look_through(request, since, until)
+            return self._search_list(request, since, until)
 
-    def _look_through(self, request: VideoRequest, since: datetime, until: datetime) -> list[VideoJob]:
-        listed: dict[str, VideoJob] = {}
+    def _search_list(self, request: VideoRequest, since: datetime, until: datetime) -> list[VideoJob]:
+        jobs_by_id: dict[str, VideoJob] = {}
         query = {"limit": str(LIST_PAGE), "order": "desc"}
         for _ in range(MAX_LIST_PAGES):
             _, page = self._ask("videos", query)
             jobs = {job.id: job for job in self._list(page)}
             # Pages may overlap, as jobs are made meanwhile; a server that does not page gives the same one again.
-            news = jobs.keys() - listed.keys()
-            listed |= jobs
-            oldest = min((job.created_at for job in jobs.values() if job.created_at), default=None)
+            new_ids = jobs.keys() - jobs_by_id.keys()
+            jobs_by_id |= jobs
+            oldest_time = min((job.created_at for job in jobs.values() if job.created_at), default=None)
             # Some do not say whether there is more: only a page without news is their end.
-            if not news or cast("dict[str, Any]", page).get("has_more") is False or (oldest and oldest < since):
-                wanted = [job for job in listed.values() if job.is_of(request)]
-                return [job for job in wanted if job.created_at and since <= job.created_at <= until]
+            if (
+                not new_ids
+                or cast("dict[str, Any]", page).get("has_more") is False
+                or (oldest_time and oldest_time < since)
+            ):
+                matches = [job for job in jobs_by_id.values() if job.is_of(request)]
+                return [job for job in matches if job.created_at and since <= job.created_at <= until]
             query["after"] = list(jobs)[-1]
         raise ProviderUnavailable(f"{self._host()} lists more jobs than can be looked through")
 
@@ -186,7 +196,7 @@ class SoraProvider:
     ) -> tuple[requests.Response, Any]:
         """A good answer; or, about the job of this id, one with an error status that tells of it all the same."""
         try:
-            with answering(self._named):
+            with answering(self._trusted_hosts):
                 response = self._session().get(
                     f"{self._base.base}/{path}",
                     params=dict(query or {}),
@@ -206,12 +216,12 @@ class SoraProvider:
         job = None if job_id is None else self._polled(answer, job_id)
         if job is not None and answers.tells_of_a_job(answer, job):
             return response, answer
-        said = self._said(answer) or f"HTTP {response.status_code}"
+        reason = self._error_reason(answer) or f"HTTP {response.status_code}"
         if response.status_code in _GONE:
-            raise JobGone(f"{self._host()} knows no such job: {said}")
+            raise JobGone(f"{self._host()} knows no such job: {reason}")
         if response.status_code in _REFUSED_KEY:
-            raise NotAllowed(f"OPENAI_API_KEY was refused by {self._host()}: {said}")
-        raise ProviderUnavailable(f"{self._host()}: {said}", retry_after=_retry_after(response))
+            raise NotAllowed(f"OPENAI_API_KEY was refused by {self._host()}: {reason}")
+        raise ProviderUnavailable(f"{self._host()}: {reason}", retry_after=_retry_after(response))
 
     def check(self) -> None:
         """Guarantees that the server lists videos and takes the key; the error names the setting to look at."""
@@ -252,7 +262,7 @@ class SoraProvider:
         limit = DOWNLOAD_SECONDS if seconds is None else min(seconds, DOWNLOAD_SECONDS)
         try:
             with (
-                bounded(limit, named=self._named),
+                bounded(limit, trusted_hosts=self._trusted_hosts),
                 get_across_redirects(
                     self._session(), parse_url(content_url), key=self._key, download_hosts=self._download_hosts
                 ) as response,
@@ -266,8 +276,8 @@ class SoraProvider:
             raise SceneFailure("download_failed", f"the provider redirects to what is refused: {error}") from None
         except (requests.RequestException, OSError, ValueError) as error:
             download.discard(target)
-            if lacking := shortage(error):
-                raise MachineFault(f"this machine cannot download: {lacking}") from None
+            if lack := shortage(error):
+                raise MachineFault(f"this machine cannot download: {lack}") from None
             raise SceneFailure("download_failed", f"the download broke off: {type(error).__name__}") from None
         except BaseException:
             download.discard(target)
@@ -283,14 +293,14 @@ class SoraProvider:
             return head
         # A gateway may answer an error as 200 with a page or JSON.
         answer = answers.parse(head + read_answer(response))
-        said = self._said(answer) or f"HTTP {response.status_code} and {kind or 'nothing'}"
+        reason = self._error_reason(answer) or f"HTTP {response.status_code} and {kind or 'nothing'}"
         if response.ok:
-            raise SceneFailure("invalid_video", f"the provider sent {kind}, not a video: {said}")
+            raise SceneFailure("invalid_video", f"the provider sent {kind}, not a video: {reason}")
         if response.status_code in _GONE:
-            raise JobGone(said)
+            raise JobGone(reason)
         if response.status_code in _REFUSED_KEY:
-            raise NotAllowed(f"{self._host()} refused the download: {said}")
-        raise SceneFailure("download_failed", said)
+            raise NotAllowed(f"{self._host()} refused the download: {reason}")
+        raise SceneFailure("download_failed", reason)
 
     def _list(self, page: Any) -> list[VideoJob]:
         jobs = answers.listed_jobs(page, key=self._key, now=datetime.now(UTC))
@@ -298,7 +308,7 @@ class SoraProvider:
             raise ProviderUnavailable(f"{self._host()} answered with no list of jobs")
         return jobs
 
-    def _said(self, answer: Any) -> str | None:
+    def _error_reason(self, answer: Any) -> str | None:
         """What went wrong, in the provider's words, without our key."""
         return reason(answer, key=self._key)
 

@@ -73,8 +73,8 @@ def plain(word: str) -> str:
 
 def meaning_of(word: str) -> Meaning | None:
     """What the word says of a job; None for a word that is not known."""
-    if found := _MEANINGS.get(plain(word)):
-        return found
+    if meaning := _MEANINGS.get(plain(word)):
+        return meaning
     if is_moderation(word):
         return FAILED
     return _MEANINGS.get("".join(part for part in _parts(word) if part not in _ABOUT))
@@ -107,5 +107,5 @@ def says_expired(reason: str) -> bool:
 
 def _parts(word: str) -> list[str]:
     """The words that a code is made of: ContentPolicy, content_policy and content-policy alike."""
-    apart = re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", word)
-    return [part for part in re.split(r"[\W_]+", apart.casefold()) if part]
+    spaced = re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", word)
+    return [part for part in re.split(r"[\W_]+", spaced.casefold()) if part]

@@ -47,11 +47,11 @@ class Purge:
         self._monitoring.heartbeat("purge")
         while time.monotonic() < deadline and self._fence():
             continue
-        failed: dict[UUID, StorageError] = {}
-        purged = self._remove_all(self._due, self._remove_generation, failed, deadline)
-        archives = self._remove_all(self._due_archives, self._archives.remove, failed, deadline)
+        failures: dict[UUID, StorageError] = {}
+        purged = self._remove_all(self._due, self._remove_generation, failures, deadline)
+        archives = self._remove_all(self._due_archives, self._archives.remove, failures, deadline)
         logger.info("purged %d generations, %d archives", purged, archives)
-        for failure in failed.values():
+        for failure in failures.values():
             raise failure
         return purged
 
@@ -60,22 +60,22 @@ class Purge:
 
     def _remove_all(
         self,
-        find: Callable[[Iterable[UUID]], list[tuple[UUID, str]]],
+        find_due: Callable[[Iterable[UUID]], list[tuple[UUID, str]]],
         remove_row: Callable[[UUID], bool],
-        failed: dict[UUID, StorageError],
+        failures: dict[UUID, StorageError],
         deadline: float,
     ) -> int:
-        """How many of what find tells are gone now, first all objects under the prefix, then the row."""
+        """The number of due rows that are gone now: first all objects under the prefix go, then the row."""
         removed = 0
-        while len(failed) < MAX_FAILURES and time.monotonic() < deadline and (due := find(failed)):
-            for one, prefix in due:
+        while len(failures) < MAX_FAILURES and time.monotonic() < deadline and (rows := find_due(failures)):
+            for row_id, prefix in rows:
                 try:
-                    removed += self._empty(prefix, deadline) and remove_row(one)
+                    removed += self._empty(prefix, deadline) and remove_row(row_id)
                 except StorageError as failure:
                     # The others need not wait for this one.
-                    failed[one] = failure
+                    failures[row_id] = failure
                     logger.error("%s cannot be purged: %s", prefix, failure)  # noqa: TRY400
-                if len(failed) == MAX_FAILURES:
+                if len(failures) == MAX_FAILURES:
                     break
         return removed
 
@@ -93,16 +93,16 @@ class Purge:
             self._store.abort_upload(key, upload_id)
         return True
 
-    def _due(self, but: Iterable[UUID]) -> list[tuple[UUID, str]]:
-        query = "select id from purgeable(%(limit)s, %(fenced_seconds)s, %(but)s)"
-        due = {"limit": BATCH, "fenced_seconds": self._fenced_seconds, "but": list(but)}
-        return [(row["id"], f"generations/{row['id']}/") for row in self._db.run(None, (query, due))]
+    def _due(self, excluded: Iterable[UUID]) -> list[tuple[UUID, str]]:
+        query = "select id from purgeable(%(limit)s, %(fenced_seconds)s, %(excluded)s)"
+        params = {"limit": BATCH, "fenced_seconds": self._fenced_seconds, "excluded": list(excluded)}
+        return [(row["id"], f"generations/{row['id']}/") for row in self._db.run(None, (query, params))]
 
     def _remove_generation(self, generation_id: UUID) -> bool:
         """Whether it is gone now, and was not before; the bucket goes on knowing what was posted for it."""
         self._intents.mark_purged(generation_id)
-        purge = "select purge_generation(%(id)s) as gone"
-        return self._db.run(None, (purge, {"id": generation_id}))[0]["gone"]
+        query = "select purge_generation(%(id)s) as gone"
+        return self._db.run(None, (query, {"id": generation_id}))[0]["gone"]
 
-    def _due_archives(self, but: Iterable[UUID]) -> list[tuple[UUID, str]]:
-        return self._archives.removable(BATCH, but=but)
+    def _due_archives(self, excluded: Iterable[UUID]) -> list[tuple[UUID, str]]:
+        return self._archives.removable(BATCH, excluded=excluded)
