@@ -115,23 +115,24 @@ class GenerationManager(SceneWriter):
             where id = %(id)s and deleted_at is null
         """
         values = validate(status=status, error_message=error_message, actual_cost=actual_cost)
-        found = {"id": row_id(generation_id, "generation"), **values}
-        cancel = _cancel_unsubmitted(found["id"], "its generation failed") if status == "failed" else []
-        roll_up: Statement = ("select roll_up(%(id)s)", found)
+        params = {"id": row_id(generation_id, "generation"), **values}
+        cancellation = _cancel_unsubmitted(params["id"], "its generation failed") if status == "failed" else []
+        roll_up: Statement = ("select roll_up(%(id)s)", params)
         return cast(
-            "Generation", self._record_of("generation", *cancel, (update, found), roll_up, (READ_GENERATION, found))
+            "Generation",
+            self._record_of("generation", *cancellation, (update, params), roll_up, (READ_GENERATION, params)),
         )
 
     def report_cost(self, generation_id: str, actual_cost: float | None) -> Generation:
         """The generation with this cost (US dollars), which stands whatever is rendered; its status is left alone."""
-        report = """
+        update = """
             update generations
             set actual_cost = coalesce(%(actual_cost)s, actual_cost),
                 actual_cost_reported = actual_cost_reported or %(actual_cost)s is not null
             where id = %(id)s and deleted_at is null
         """
-        found = {"id": row_id(generation_id, "generation"), **validate(actual_cost=actual_cost)}
-        return cast("Generation", self._record_of("generation", (report, found), (READ_GENERATION, found)))
+        params = {"id": row_id(generation_id, "generation"), **validate(actual_cost=actual_cost)}
+        return cast("Generation", self._record_of("generation", (update, params), (READ_GENERATION, params)))
 
     def delete_generation(self, generation_id: str, *, purge: bool = False) -> bool:
         """True when it was there and is hidden now: what was not submitted is cancelled, what is paid comes home.
@@ -139,27 +140,29 @@ class GenerationManager(SceneWriter):
         restore_generation undoes it for 30 days; with purge it is gone for good with the next purge, also if it was
         deleted before.
         """
-        found = as_uuid(generation_id)
-        if found is None:
+        generation_uuid = as_uuid(generation_id)
+        if generation_uuid is None:
             return False
-        hide = """
+        update = """
             update generations
             set deleted_at = coalesce(deleted_at, now()),
                 purge_at = now() + case when %(purge)s then interval '0' else interval '30 days' end
             where id = %(id)s and (deleted_at is null or %(purge)s) and purging_since is null
             returning id
         """
-        by_id = {"id": found, "purge": purge}
-        roll_up: Statement = ("select roll_up(%(id)s)", by_id)
-        return bool(self._db.run(self.owner_id, *_cancel_unsubmitted(found, "deleted"), roll_up, (hide, by_id)))
+        params = {"id": generation_uuid, "purge": purge}
+        roll_up: Statement = ("select roll_up(%(id)s)", params)
+        return bool(
+            self._db.run(self.owner_id, *_cancel_unsubmitted(generation_uuid, "deleted"), roll_up, (update, params))
+        )
 
     def restore_generation(self, generation_id: str) -> bool:
         """True when it was deleted and is back: what the deletion had cancelled is queued again."""
-        found = as_uuid(generation_id)
-        if found is None:
+        generation_uuid = as_uuid(generation_id)
+        if generation_uuid is None:
             return False
         restore = "select restore_generation(%(id)s) as restored"
-        return bool(self._db.run(self.owner_id, (restore, {"id": found}))[0]["restored"])
+        return bool(self._db.run(self.owner_id, (restore, {"id": generation_uuid}))[0]["restored"])
 
     # ------------------------------------------------------------ variants
 
@@ -194,10 +197,10 @@ class GenerationManager(SceneWriter):
         """
         roll_up = "select roll_up(generation_id) from variants where id = %(id)s"
         values = validate(status=status, scenes_completed=scenes_completed, error_message=error_message)
-        found = {"id": row_id(variant_id, "variant"), **values}
+        params = {"id": row_id(variant_id, "variant"), **values}
         return cast(
             "Variant",
-            self._record_of("variant", (lock, found), (update, found), (roll_up, found), (READ_VARIANT, found)),
+            self._record_of("variant", (lock, params), (update, params), (roll_up, params), (READ_VARIANT, params)),
         )
 
     # ------------------------------------------------------------ metadata
@@ -211,11 +214,11 @@ class GenerationManager(SceneWriter):
         evaluation_data: Any = None,
     ) -> MetadataRow:
         """The generation's metadata with what was given replaced; a kind that is None stays as it was."""
-        found = row_id(generation_id, "generation")
+        generation_uuid = row_id(generation_id, "generation")
         kinds: dict[str, Any] = dict(
             zip(METADATA_KINDS, (original_analysis, transformation_data, prompts_data, evaluation_data), strict=True)
         )
-        read: Statement = (
+        query: Statement = (
             """
             select row_to_json(r) as record from (
                 select m.id, m.generation_id, m.original_analysis, m.transformation_data, m.prompts_data,
@@ -223,10 +226,12 @@ class GenerationManager(SceneWriter):
                 from generation_metadata m join generations g on g.id = m.generation_id
                 where m.generation_id = %(id)s and g.deleted_at is null) r
             """,
-            {"id": found},
+            {"id": generation_uuid},
         )
-        lock: Statement = ("select lock_live_generation(%(id)s, 'generation')", {"id": found})
-        return cast("MetadataRow", self._record_of("generation", lock, self._save_metadata(found, kinds), read))
+        lock: Statement = ("select lock_live_generation(%(id)s, 'generation')", {"id": generation_uuid})
+        return cast(
+            "MetadataRow", self._record_of("generation", lock, self._save_metadata(generation_uuid, kinds), query)
+        )
 
     # ------------------------------------------------------------ how
 
@@ -242,13 +247,13 @@ class GenerationManager(SceneWriter):
         if metadata:
             parts.append(self._save_metadata(generation_id, metadata))
         if once:
-            found = {"key": once.key, "request_sha256": once.request_sha256, "id": generation_id}
-            parts.insert(0, ("select record_idempotency_key(%(key)s, %(request_sha256)s, %(id)s)", found))
-        read: Statement = (READ_GENERATION, {"id": generation_id})
+            params = {"key": once.key, "request_sha256": once.request_sha256, "id": generation_id}
+            parts.insert(0, ("select record_idempotency_key(%(key)s, %(request_sha256)s, %(id)s)", params))
+        query: Statement = (READ_GENERATION, {"id": generation_id})
         try:
-            return cast("Generation", self._record_of("generation", generation, *parts, read))
-        except DuplicateRequest as before:
-            return cast("Generation", self._record_of("generation", (READ_DELETED_TOO, {"id": str(before)})))
+            return cast("Generation", self._record_of("generation", generation, *parts, query))
+        except DuplicateRequest as duplicate:
+            return cast("Generation", self._record_of("generation", (READ_DELETED_TOO, {"id": str(duplicate)})))
 
     def _create_statements(
         self,
@@ -294,7 +299,7 @@ class GenerationManager(SceneWriter):
         return [(insert, row), (insert_variants, row)] if start else [(insert, row)]
 
     def _save_metadata(self, generation_id: UUID, kinds: Mapping[str, Any]) -> Statement:
-        save = """
+        upsert = """
             insert into generation_metadata
                 (id, generation_id, owner_id, original_analysis, transformation_data, prompts_data, evaluation_data)
             values (%(id)s, %(generation_id)s, %(owner_id)s, %(original_analysis)s::jsonb,
@@ -309,22 +314,22 @@ class GenerationManager(SceneWriter):
             if kind not in METADATA_KINDS:
                 raise InvalidValue(f"metadata is of the kinds {', '.join(METADATA_KINDS)}, not {kind!r}")
         values = {kind: _json(kind, kinds.get(kind)) for kind in METADATA_KINDS}
-        return save, {"id": uuid7(), "generation_id": generation_id, "owner_id": self.owner_id, **values}
+        return upsert, {"id": uuid7(), "generation_id": generation_id, "owner_id": self.owner_id, **values}
 
 
-def _cancel_unsubmitted(generation_id: UUID, why: str) -> list[Statement]:
+def _cancel_unsubmitted(generation_id: UUID, reason: str) -> list[Statement]:
     """Fail what still waits to be submitted; whoever is about to post it loses its lease."""
-    cancel = """
+    cancellation = """
         with cancelled as (
             delete from jobs j using scenes s, variants v
             where s.id = j.scene_id and v.id = s.variant_id and v.generation_id = %(id)s and j.step = 'submit'
             returning j.scene_id
         )
-        update scenes set status = 'failed', error_code = 'cancelled', error_message = %(why)s
+        update scenes set status = 'failed', error_code = 'cancelled', error_message = %(reason)s
         where id in (select scene_id from cancelled) and status not in ('completed', 'failed')
     """
-    by_id = {"id": generation_id, "why": f"{why} before this was submitted"}
-    return [("select lock_generation(%(id)s)", by_id), (cancel, by_id)]
+    params = {"id": generation_id, "reason": f"{reason} before this was submitted"}
+    return [("select lock_generation(%(id)s)", params), (cancellation, params)]
 
 
 def _json(name: str, value: Any) -> str | None:

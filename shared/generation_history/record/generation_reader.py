@@ -123,13 +123,15 @@ class GenerationReader:
 
     def get_generation(self, generation_id: str) -> Generation | None:
         """The generation with its variants, their scenes with prompts, and its metadata; None where there is none."""
-        found = as_uuid(generation_id)
-        rows = self._db.run(self.owner_id, (READ_FULL_GENERATION, {"id": found})) if found else []
+        generation_uuid = as_uuid(generation_id)
+        rows = self._db.run(self.owner_id, (READ_FULL_GENERATION, {"id": generation_uuid})) if generation_uuid else []
         if not rows:
             return None
         generation = cast("Generation", rows[0]["record"])
-        kept: list[MetadataRow] = generation.get("generation_metadata", [])
-        generation["metadata"] = cast("Metadata", {kind: kept[0][kind] if kept else None for kind in METADATA_KINDS})
+        metadata_rows: list[MetadataRow] = generation.get("generation_metadata", [])
+        generation["metadata"] = cast(
+            "Metadata", {kind: metadata_rows[0][kind] if metadata_rows else None for kind in METADATA_KINDS}
+        )
         return generation
 
     def list_generations(
@@ -176,20 +178,20 @@ class GenerationReader:
         *,
         statuses: Sequence[str] | None = None,
         after: tuple[str, str] | None = None,
-        **narrower: Any,
+        **narrower_filters: Any,
     ) -> tuple[list[Record], int | None]:
         """What list_generations returns as the database makes it, and how many there are in all.
 
         item is the columns shown of a generation (columns.py). With a narrower filter nobody counts: None.
         """
-        asked = {"variant_type": None, "created_from": None, "created_to": None, "q": None} | narrower
-        values = validate(limit=limit, offset=offset, status=None, statuses=statuses, after=after, **asked)
+        filters = {"variant_type": None, "created_from": None, "created_to": None, "q": None} | narrower_filters
+        values = validate(limit=limit, offset=offset, status=None, statuses=statuses, after=after, **filters)
         page = page_statement(item, **values)
-        if any(value is not None for value in asked.values()):
+        if any(value is not None for value in filters.values()):
             return [(row["id"], row["record"]) for row in self._db.run(self.owner_id, page)], None
         total: Statement = ("select count_generations(%(statuses)s::text[]) as total", {"statuses": values["statuses"]})
-        counted, rows = self._db.run_each(self.owner_id, total, page)
-        return [(row["id"], row["record"]) for row in rows], counted[0]["total"]
+        totals, rows = self._db.run_each(self.owner_id, total, page)
+        return [(row["id"], row["record"]) for row in rows], totals[0]["total"]
 
     def get_stats(self) -> Stats:
         """Totals over everything that is not deleted; a cost nobody knows is counted apart, never as 0."""
@@ -199,15 +201,15 @@ class GenerationReader:
 
     def get_variants(self, generation_id: str) -> list[Variant]:
         """The generation's variants in order, with their scenes; NotFound where there is no such generation."""
-        found = {"id": row_id(generation_id, "generation")}
-        return cast("list[Variant]", self._record_of("generation", (_READ_VARIANTS, found))["variants"])
+        params = {"id": row_id(generation_id, "generation")}
+        return cast("list[Variant]", self._record_of("generation", (_READ_VARIANTS, params))["variants"])
 
     def get_variant(self, variant_id: str, *, after: int = 0, limit: int | None = None) -> tuple[Variant, list[Scene]]:
         """One variant, and its scenes in order, with prompts; NotFound where there is no such variant.
 
         after and limit ask for so many of the scenes with higher numbers than that.
         """
-        found = {"id": row_id(variant_id, "variant"), "after": after, "limit": limit}
+        params = {"id": row_id(variant_id, "variant"), "after": after, "limit": limit}
         query = (
             "select row_to_json(r) as record from (select "
             + VARIANT
@@ -218,40 +220,40 @@ class GenerationReader:
             from variants v join generations g on g.id = v.generation_id
             where v.id = %(id)s and g.deleted_at is null) r"""
         )
-        variant = cast("Variant", self._record_of("variant", (query, found)))
+        variant = cast("Variant", self._record_of("variant", (query, params)))
         return variant, variant.pop("scenes", [])
 
     def get_variant_scenes(self, variant_id: str) -> list[Scene]:
         """The variant's scenes in order, with prompts; an empty list where there is no such variant."""
-        found = as_uuid(variant_id)
-        rows = self._db.run(self.owner_id, (LIST_SCENES, {"id": found})) if found else []
+        variant_uuid = as_uuid(variant_id)
+        rows = self._db.run(self.owner_id, (LIST_SCENES, {"id": variant_uuid})) if variant_uuid else []
         return [cast("Scene", row["record"]) for row in rows]
 
     def get_metadata_part(self, generation_id: str, kind: MetadataKind, *, offset: int = 0) -> MetadataPart:
         """A part of one kind's JSON text from the character offset on; NotFound where there is none of that kind."""
-        asked = {
+        params = {
             "id": row_id(generation_id, "generation"),
             "kind": kind,
             "offset": offset,
             "length": METADATA_PART_CHARACTERS,
         }
-        return cast("MetadataPart", self._record_of("metadata", (_READ_METADATA_PART, asked)))
+        return cast("MetadataPart", self._record_of("metadata", (_READ_METADATA_PART, params)))
 
     def get_scene(self, scene_id: str, *, with_source: bool = False) -> Scene:
         """One scene, with its prompt and what it was submitted with; with_source, also its generation's source."""
         query = _READ_SCENE_AND_SOURCE if with_source else READ_SCENE
         return cast("Scene", self._record_of("scene", (query, {"id": row_id(scene_id, "scene")})))
 
-    def _record_of(self, what: str, *statements: Statement) -> dict[str, Any]:
+    def _record_of(self, kind: str, *statements: Statement) -> dict[str, Any]:
         rows = self._db.run(self.owner_id, *statements)
         if not rows:
-            raise NotFound(f"no such {what}")
+            raise NotFound(f"no such {kind}")
         return rows[0]["record"]
 
 
-def row_id(value: str, what: str) -> UUID:
+def row_id(value: str, kind: str) -> UUID:
     """The UUID of a row; NotFound for anything that cannot be one."""
-    found = as_uuid(value)
-    if found is None:
-        raise NotFound(f"no such {what}")
-    return found
+    uuid = as_uuid(value)
+    if uuid is None:
+        raise NotFound(f"no such {kind}")
+    return uuid

@@ -52,7 +52,7 @@ _OF_STATUSES: Final = (
     order by g.created_at desc, g.id desc limit %(limit)s offset %(offset)s
     """
 )
-_FOUND: Final = """
+_SEARCH_RESULTS: Final = """
     select g.* from search_generations(%(q)s, %(statuses)s, %(variant_type)s, %(created_from)s, %(after_time)s,
         %(after_id)s, %(limit)s, %(offset)s) found (id) join generations g on g.id = found.id
 """
@@ -75,7 +75,7 @@ def page_statement(
 
     item is the columns that a record has of its generation (columns.py); its variants and their scenes come with it.
     """
-    wanted = sorted(set(statuses or ())) if status is None else [status]
+    wanted_statuses = sorted(set(statuses or ())) if status is None else [status]
     # The end of a range is a position like any other. As one more condition it would be looked for from the newest on.
     positions = [position for position in (after, created_to and (created_to, _LAST_ID)) if position]
     after_time, after_id = min(positions, default=(None, None))
@@ -87,10 +87,10 @@ def page_statement(
         "after_time": after_time,
         "after_id": after_id,
         "q": q,
-        "statuses": wanted or None,
+        "statuses": wanted_statuses or None,
     }
     if q is not None:
-        return _records(item, _FOUND), page
-    if wanted or variant_type is not None:
-        return _records(item, _OF_STATUSES), {**page, "statuses": wanted or list(STATUSES)}
+        return _records(item, _SEARCH_RESULTS), page
+    if wanted_statuses or variant_type is not None:
+        return _records(item, _OF_STATUSES), {**page, "statuses": wanted_statuses or list(STATUSES)}
     return _records(item, _ALL), page

@@ -70,11 +70,11 @@ class SceneWriter(GenerationReader):
         seconds: int | None = None,
     ) -> list[Scene]:
         """The same by the variant's id."""
-        found = row_id(variant_id, "variant")
-        record = record_scenes(found, prompts, submit=submit, model=model, size=size, seconds=seconds)
-        by_id = {"id": found}
-        roll_up: Statement = ("select roll_up(generation_id) from variants where id = %(id)s", by_id)
-        rows = self._db.run(self.owner_id, record, roll_up, (LIST_SCENES, by_id))
+        variant_uuid = row_id(variant_id, "variant")
+        record = record_scenes(variant_uuid, prompts, submit=submit, model=model, size=size, seconds=seconds)
+        params = {"id": variant_uuid}
+        roll_up: Statement = ("select roll_up(generation_id) from variants where id = %(id)s", params)
+        rows = self._db.run(self.owner_id, record, roll_up, (LIST_SCENES, params))
         return [cast("Scene", row["record"]) for row in rows]
 
     def update_scene(
@@ -132,8 +132,8 @@ class SceneWriter(GenerationReader):
             error_message=error_message,
             error_code=error_code,
         )
-        found = {"id": row_id(scene_id, "scene"), "attempt_id": uuid7(), **values}
-        ended = """
+        params = {"id": row_id(scene_id, "scene"), "attempt_id": uuid7(), **values}
+        completion = """
             update attempts a
             set outcome = case s.status when 'completed' then 'stored' else 'failed' end, finished_at = now(),
                 rendered_at = case s.status when 'completed' then coalesce(a.rendered_at, now()) else a.rendered_at end,
@@ -141,14 +141,14 @@ class SceneWriter(GenerationReader):
             from scenes s
             where s.id = %(id)s and a.scene_id = s.id and a.attempt = s.attempt
         """
-        statements: list[Statement] = [("select lock_generation_of_scene(%(id)s)", found), (update, found)]
+        statements: list[Statement] = [("select lock_generation_of_scene(%(id)s)", params), (update, params)]
         if sora_video_id is not None:
-            statements.append((attempt, found))
+            statements.append((attempt, params))
         if status in {"completed", "failed"}:
-            statements.append((ended, found))
-            statements.append((_ROLL_UP_COST, found))
-        statements.append(("select roll_up_scene(%(id)s)", found))
-        return cast("Scene", self._record_of("scene", *statements, (READ_SCENE, found)))
+            statements.append((completion, params))
+            statements.append((_ROLL_UP_COST, params))
+        statements.append(("select roll_up_scene(%(id)s)", params))
+        return cast("Scene", self._record_of("scene", *statements, (READ_SCENE, params)))
 
     def retry_scene(self, scene_id: str, *, confirmed: bool = False) -> Scene:
         """The failed scene, pending again: its provider job is fetched while it may still be had, else a new one made.
@@ -157,13 +157,13 @@ class SceneWriter(GenerationReader):
         submit_unknown where a person has confirmed that the provider has no such job. Anything else is a Conflict, and
         so is everything while a POST is under way: what comes of it is not known yet.
         """
-        found = {
+        params = {
             "id": row_id(scene_id, "scene"),
             "submits": [*sorted(RETRY_SUBMITS), *(["submit_unknown"] if confirmed else [])],
         }
-        retry: Statement = ("select retry_scene(%(id)s, %(submits)s::text[])", found)
-        roll_up: Statement = ("select roll_up_scene(%(id)s)", found)
-        return cast("Scene", self._record_of("scene", retry, roll_up, (READ_SCENE, found)))
+        retry: Statement = ("select retry_scene(%(id)s, %(submits)s::text[])", params)
+        roll_up: Statement = ("select roll_up_scene(%(id)s)", params)
+        return cast("Scene", self._record_of("scene", retry, roll_up, (READ_SCENE, params)))
 
     def record_provider_job(self, scene_id: str, sora_video_id: str) -> Scene:
         """The scene, which its caller has submitted by itself as this provider job: it is polled, fetched and stored.
@@ -173,10 +173,10 @@ class SceneWriter(GenerationReader):
         this job.
         """
         values = validate(sora_video_id=sora_video_id)
-        found = {"id": row_id(scene_id, "scene"), "attempt_id": uuid7(), **values}
-        record: Statement = ("select record_provider_job(%(id)s, %(attempt_id)s, %(sora_video_id)s)", found)
-        roll_up: Statement = ("select roll_up_scene(%(id)s)", found)
-        return cast("Scene", self._record_of("scene", record, roll_up, (READ_SCENE, found)))
+        params = {"id": row_id(scene_id, "scene"), "attempt_id": uuid7(), **values}
+        record: Statement = ("select record_provider_job(%(id)s, %(attempt_id)s, %(sora_video_id)s)", params)
+        roll_up: Statement = ("select roll_up_scene(%(id)s)", params)
+        return cast("Scene", self._record_of("scene", record, roll_up, (READ_SCENE, params)))
 
     def use_attempt(self, scene_id: str, attempt: int) -> Scene:
         """The scene with the video of another of its attempts, where that is stored; what it had stays with its own.
@@ -185,18 +185,18 @@ class SceneWriter(GenerationReader):
         keeps its video, and the same call uses the other one once that is stored. Nothing is ever posted for it. A
         Conflict while the scene is worked on, and for an attempt without a provider job.
         """
-        used = {"id": row_id(scene_id, "scene"), **validate(attempt=attempt)}
-        use: Statement = ("select use_attempt(%(id)s, %(attempt)s)", used)
-        roll_up: Statement = ("select roll_up_scene(%(id)s)", used)
-        return cast("Scene", self._record_of("scene", use, roll_up, (READ_SCENE, used)))
+        params = {"id": row_id(scene_id, "scene"), **validate(attempt=attempt)}
+        statement: Statement = ("select use_attempt(%(id)s, %(attempt)s)", params)
+        roll_up: Statement = ("select roll_up_scene(%(id)s)", params)
+        return cast("Scene", self._record_of("scene", statement, roll_up, (READ_SCENE, params)))
 
     def _variant_id(self, generation_id: str, variant_type: str) -> UUID:
         query = """
             select v.id from variants v join generations g on g.id = v.generation_id
             where g.id = %(id)s and g.deleted_at is null and v.variant_type = %(variant_type)s
         """
-        found = {"id": row_id(generation_id, "generation"), **validate(variant_type=variant_type)}
-        rows = self._db.run(self.owner_id, (query, found))
+        params = {"id": row_id(generation_id, "generation"), **validate(variant_type=variant_type)}
+        rows = self._db.run(self.owner_id, (query, params))
         if not rows:
             raise NotFound(f"no such generation, or it has no variant {variant_type!r}")
         return rows[0]["id"]

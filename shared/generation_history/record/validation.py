@@ -140,8 +140,8 @@ def validate(**values: Any) -> dict[str, Any]:
     None stays None: whether a column may be empty is the column's own affair.
     """
     try:
-        given = _VALUES.validate_python({name: value for name, value in values.items() if value is not None})
+        validated = _VALUES.validate_python({name: value for name, value in values.items() if value is not None})
     except ValidationError as error:
         first = error.errors()[0]
         raise InvalidValue(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    return {**values, **given}
+    return {**values, **validated}

@@ -47,17 +47,17 @@ class MultipartUpload(io.RawIOBase):
 
     def write(self, data: Buffer, /) -> int:
         """All of the data's bytes are taken."""
-        with memoryview(data) as given:
-            at = 0
-            while self._upload_id and at < len(given):
-                piece = given[at : at + PART_BYTES - self._filled]
+        with memoryview(data) as content:
+            offset = 0
+            while self._upload_id and offset < len(content):
+                piece = content[offset : offset + PART_BYTES - self._filled]
                 self._part[self._filled : self._filled + len(piece)] = piece
                 self._filled += len(piece)
-                at += len(piece)
+                offset += len(piece)
                 if self._filled == PART_BYTES:
                     self._send(self._upload_id)
-            self.size += len(given)
-            return len(given)
+            self.size += len(content)
+            return len(content)
 
     def finish(self) -> None:
         """Guarantees that the object is there and holds all that was written."""

@@ -73,22 +73,23 @@ class ObjectStore:
         if not etags.proves(answer, md5.hex()):
             with _not_refused():
                 # An ETag of a kind of its own, and nothing else: as a store answers a PUT.
-                self._look(call, key, size, of_a_store=etags.plain(answer.get("ETag")) != "" and not _has_body(answer))
+                of_a_store = etags.plain(answer.get("ETag")) != "" and not _has_body(answer)
+                self._require_listed(call, key, size, of_a_store=of_a_store)
                 if etags.denies(answer, md5.hex()) and self._md5(call, key) != md5:
                     raise self._failure(f"holds other bytes than were put as {key}")
 
-    def _look(self, call: Call, key: str, size: int, *, of_a_store: bool) -> None:
+    def _require_listed(self, call: Call, key: str, size: int, *, of_a_store: bool) -> None:
         """Returns where the store lists an object of this size; for answers whose ETag proves nothing.
 
         One that answered of_a_store need not list as others do, though it must answer in XML.
         """
         try:
-            found = self._find(call, key)
+            listing = self._find(call, key)
         except OtherAnswer as other:
             if of_a_store and other.of_a_store:
                 return
             raise
-        if found is None or found["Size"] != size:
+        if listing is None or listing["Size"] != size:
             raise self._failure(f"does not hold all of {key}, though it said so")
 
     def _md5(self, call: Call, key: str) -> bytes:
@@ -100,16 +101,16 @@ class ObjectStore:
 
     def get(self, key: str, path: Path) -> bool:
         """Whether there is an object of this key; its bytes are a new file at path then."""
-        listed = self._find(self._call, key)
-        if listed is None:
+        listing = self._find(self._call, key)
+        if listing is None:
             return False
         with path.open("xb") as file:
             # Only what was opened here is removed: whatever was at the path before is another's.
             try:
                 with self.read(key) as (size, pieces):
                     file.writelines(pieces)
-                if size != listed["Size"]:
-                    raise self._failure(f"gave {size} bytes of {key}, but lists {listed['Size']}")
+                if size != listing["Size"]:
+                    raise self._failure(f"gave {size} bytes of {key}, but lists {listing['Size']}")
             except (StorageError, OSError):
                 path.unlink(missing_ok=True)
                 raise
@@ -122,16 +123,16 @@ class ObjectStore:
         """
 
         def get() -> bytes | None:
-            read = bytearray()
+            content = bytearray()
             try:
                 with self._read(self._small_client.call, key) as (_, pieces):
                     for piece in pieces:
-                        read.extend(piece)
-                        if len(read) > most_bytes:
+                        content.extend(piece)
+                        if len(content) > most_bytes:
                             raise self._failure(f"has more than {most_bytes} bytes as {key}")
             except FileNotFoundError:
                 return None
-            return bytes(read)
+            return bytes(content)
 
         return self._in_time(get)
 
@@ -141,12 +142,12 @@ class ObjectStore:
 
     @contextmanager
     def _read(self, call: Call, key: str) -> Generator[tuple[int, Iterator[bytes]]]:
-        found = call("get_object", Key=key)
-        with closing(found["Body"]) as body:
-            size = found.get("ContentLength")
+        answer = call("get_object", Key=key)
+        with closing(answer["Body"]) as body:
+            size = answer.get("ContentLength")
             if size is None:
-                listed = self._find(call, key)
-                size = listed["Size"] if listed else 0
+                listing = self._find(call, key)
+                size = listing["Size"] if listing else 0
             yield size, self._pieces(body, size)
 
     def _pieces(self, body: Any, size: int) -> Iterator[bytes]:
@@ -154,35 +155,35 @@ class ObjectStore:
         from botocore.exceptions import BotoCoreError  # noqa: PLC0415
         from urllib3.exceptions import HTTPError  # noqa: PLC0415
 
-        read = 0
+        received = 0
         try:
             while piece := body.read(PIECE_BYTES):
-                read += len(piece)
+                received += len(piece)
                 yield piece
         except (BotoCoreError, HTTPError, OSError) as error:
             raise self._failure(f"broke off: {type(error).__name__}") from None
-        if read != size:
-            raise self._failure(f"broke off after {read} of {size} bytes")
+        if received != size:
+            raise self._failure(f"broke off after {received} of {size} bytes")
 
     def size(self, key: str) -> int | None:
         """The bytes of the object of this key, None where there is none."""
-        found = self._find(self._call, key)
-        return found["Size"] if found else None
+        listing = self._find(self._call, key)
+        return listing["Size"] if listing else None
 
     def _find(self, call: Call, key: str) -> Any:
         """The object of this key, as a list names it; None where there is none."""
-        found = self._page(call, key, MaxKeys=1).get("Contents", [])
-        return found[0] if found and found[0]["Key"] == key else None
+        objects = self._page(call, key, MaxKeys=1).get("Contents", [])
+        return objects[0] if objects and objects[0]["Key"] == key else None
 
-    def _page(self, call: Call, prefix: str, **asked: object) -> Any:
+    def _page(self, call: Call, prefix: str, **params: object) -> Any:
         """A page of the list of what starts with the prefix, and of nothing else: what is listed may be deleted."""
-        page = call("list_objects_v2", Prefix=prefix, **asked)
+        page = call("list_objects_v2", Prefix=prefix, **params)
         objects = page.get("Contents", [])
-        whole = all(found.keys() >= {"Key", "Size", "LastModified"} for found in objects)
-        if not whole or "IsTruncated" not in page or page.get("KeyCount", 0) > len(objects):
+        is_whole = all(entry.keys() >= {"Key", "Size", "LastModified"} for entry in objects)
+        if not is_whole or "IsTruncated" not in page or page.get("KeyCount", 0) > len(objects):
             raise self._failure("broke off a list of objects")
-        ours = all(found["Key"].startswith(prefix) for found in objects)
-        if not ours or unquote(page.get("Prefix", prefix)) != unquote(prefix):
+        has_prefix = all(entry["Key"].startswith(prefix) for entry in objects)
+        if not has_prefix or unquote(page.get("Prefix", prefix)) != unquote(prefix):
             raise self._failure(f"listed other objects than those under {prefix}")
         return page
 
@@ -198,28 +199,28 @@ class ObjectStore:
 
     def keys(self, prefix: str) -> Iterator[tuple[str, datetime]]:
         """Every key that starts with the prefix, and when its object was written last."""
-        after: dict[str, str] = {}
+        page_params: dict[str, str] = {}
         while True:
-            page = self._page(self._call, prefix, **after)
-            yield from ((found["Key"], found["LastModified"]) for found in page.get("Contents", []))
+            page = self._page(self._call, prefix, **page_params)
+            yield from ((entry["Key"], entry["LastModified"]) for entry in page.get("Contents", []))
             if not page["IsTruncated"]:
                 return
             token = page.get("NextContinuationToken")
-            if token is None or token == after.get("ContinuationToken"):
+            if token is None or token == page_params.get("ContinuationToken"):
                 raise self._failure("does not go on with a list of objects")
-            after = {"ContinuationToken": token}
+            page_params = {"ContinuationToken": token}
 
     def modified(self, key: str) -> datetime | None:
         """When the object of this key was written last, None where there is none."""
-        return next((at for found, at in self.keys(key) if found == key), None)
+        return next((modified_at for found_key, modified_at in self.keys(key) if found_key == key), None)
 
     def begin_upload(self, key: str, *, content_type: str) -> str:
         """The id of a new upload in parts; the object appears, whole, when it is finished."""
         headers = {"ContentType": content_type, "CacheControl": CACHE_CONTROL}
-        begun = self._call("create_multipart_upload", Key=key, **headers)
-        if not begun.get("UploadId"):
+        answer = self._call("create_multipart_upload", Key=key, **headers)
+        if not answer.get("UploadId"):
             raise self._failure(f"began no upload of {key}")
-        return begun["UploadId"]
+        return answer["UploadId"]
 
     def upload_part(self, key: str, upload_id: str, number: int, body: bytes | bytearray) -> str:
         """The tag of an upload's part, which finish_upload asks for; numbers count from 1."""
@@ -233,36 +234,36 @@ class ObjectStore:
     def finish_upload(self, key: str, upload_id: str, tags: Sequence[str], size: int) -> None:
         """Guarantees that the object is there, of all the parts in order; size is what they have together."""
         parts = [{"PartNumber": number, "ETag": tag} for number, tag in enumerate(tags, 1)]
-        named = {"UploadId": upload_id, "MultipartUpload": {"Parts": parts}}
+        params = {"UploadId": upload_id, "MultipartUpload": {"Parts": parts}}
         try:
-            answer = self._call("complete_multipart_upload", Key=key, **named)
+            answer = self._call("complete_multipart_upload", Key=key, **params)
         except NoSuchUpload:
             # An earlier try of botocore's, whose answer was lost, may have finished it.
-            if not (found := self._find(self._call, key)) or found["Size"] != size:
+            if not (listing := self._find(self._call, key)) or listing["Size"] != size:
                 raise
             return
         tag = etags.plain(answer.get("ETag"))
         if tag == "" or tag != etags.of_parts(tags):
             with _not_refused():
-                self._look(self._call, key, size, of_a_store=tag != "")
+                self._require_listed(self._call, key, size, of_a_store=tag != "")
 
     def unfinished_uploads(self, prefix: str) -> Iterator[tuple[str, str, datetime]]:
         """Key, id and beginning of uploads in parts that were never finished: they cost money and show nowhere."""
-        after: dict[str, str] = {}
+        page_params: dict[str, str] = {}
         while True:
-            page = self._call("list_multipart_uploads", Prefix=prefix, **after)
+            page = self._call("list_multipart_uploads", Prefix=prefix, **page_params)
             uploads = page.get("Uploads", [])
-            if not all(found.keys() >= {"Key", "UploadId", "Initiated"} for found in uploads):
+            if not all(upload.keys() >= {"Key", "UploadId", "Initiated"} for upload in uploads):
                 raise self._failure("broke off a list of uploads")
-            if not all(found["Key"].startswith(prefix) for found in uploads):
+            if not all(upload["Key"].startswith(prefix) for upload in uploads):
                 raise self._failure(f"listed other uploads than those under {prefix}")
-            yield from ((found["Key"], found["UploadId"], found["Initiated"]) for found in uploads)
+            yield from ((upload["Key"], upload["UploadId"], upload["Initiated"]) for upload in uploads)
             # SeaweedFS goes on by the upload's id alone.
             markers = {name: page.get(f"Next{name}") for name in ("KeyMarker", "UploadIdMarker")}
-            before, after = after, {name: marker for name, marker in markers.items() if marker}
+            last_params, page_params = page_params, {name: marker for name, marker in markers.items() if marker}
             if not page.get("IsTruncated"):
                 return
-            if not after or after == before:
+            if not page_params or page_params == last_params:
                 raise self._failure("does not go on with a list of uploads")
 
     def abort_upload(self, key: str, upload_id: str) -> None:
@@ -271,8 +272,8 @@ class ObjectStore:
             answer = self._call("abort_multipart_upload", Key=key, UploadId=upload_id)
         except NoSuchUpload:
             return
-        left = () if _says_no_content(answer) else self.unfinished_uploads(key)
-        if any((found, begun) == (key, upload_id) for found, begun, _ in left):
+        uploads = () if _says_no_content(answer) else self.unfinished_uploads(key)
+        if any((other_key, other_id) == (key, upload_id) for other_key, other_id, _ in uploads):
             raise self._failure(f"still has an unfinished upload of {key}, though it was aborted")
 
     def check(self) -> None:
@@ -292,8 +293,8 @@ class ObjectStore:
         A disposition is the Content-Disposition that the object comes with.
         """
         window = self.signing_window(now)
-        asked = f"response-content-disposition={quote(disposition, safe='')}" if disposition else ""
-        return window.url(f"/{quote(key, safe='/~')}", asked), window.ends
+        disposition_param = f"response-content-disposition={quote(disposition, safe='')}" if disposition else ""
+        return window.url(f"/{quote(key, safe='/~')}", disposition_param), window.ends
 
     def signing_window(self, now: float | None = None) -> SigningWindow:
         """The window that this time is in, the same object until it is over."""
@@ -311,8 +312,8 @@ class ObjectStore:
             self.__dict__.pop("_small_client", None)
             raise self._failure(f"took longer than {SMALL_SECONDS} seconds") from None
 
-    def _failure(self, what: str) -> StorageError:
-        return StorageError(f"DO_SPACES_ENDPOINT: {self._settings.endpoint} {what}")
+    def _failure(self, complaint: str) -> StorageError:
+        return StorageError(f"DO_SPACES_ENDPOINT: {self._settings.endpoint} {complaint}")
 
     def _call(self, operation: str, **arguments: object) -> Any:
         return self._client.call(operation, **arguments)

@@ -17,7 +17,7 @@ _ROOTS: Final = {
     "ListMultipartUploads": "ListMultipartUploadsResult",
 }
 #: What a refusal of the store says about our settings.
-_BLAME: Final = {
+_CAUSES: Final = {
     "NoSuchBucket": "DO_SPACES_BUCKET: there is no such bucket",
     "InvalidAccessKeyId": "DO_SPACES_ACCESS_KEY was refused",
     "SignatureDoesNotMatch": "DO_SPACES_SECRET_KEY was refused",
@@ -70,27 +70,27 @@ class S3Client:
             raise self._failure(cast("Any", error.response), key) from None
         # Where everything is redirected, botocore asks for the bucket's region again and again.
         except (BotoCoreError, RecursionError) as error:
-            where = f"DO_SPACES_ENDPOINT or DO_SPACES_REGION: {self._settings.endpoint} cannot be used"
-            raise StorageError(f"{where}: {type(error).__name__}") from None
+            complaint = f"DO_SPACES_ENDPOINT or DO_SPACES_REGION: {self._settings.endpoint} cannot be used"
+            raise StorageError(f"{complaint}: {type(error).__name__}") from None
         # botocore's, where an answer is of another shape than its operation's.
         except (TypeError, ValueError, LookupError, AttributeError) as error:
-            where = f"DO_SPACES_ENDPOINT: {self._settings.endpoint} answered what cannot be read"
-            raise StorageError(f"{where}: {type(error).__name__}") from None
+            complaint = f"DO_SPACES_ENDPOINT: {self._settings.endpoint} answered what cannot be read"
+            raise StorageError(f"{complaint}: {type(error).__name__}") from None
 
     def _failure(self, answer: Any, key: str) -> Exception:
         """What a refusal means. Only the store's own word that it has no such object is one: a 404 may be anyone's."""
-        error, told = answer.get("Error", {}), answer.get("ResponseMetadata", {})
-        code, status = str(error.get("Code", "")), told.get("HTTPStatusCode", 0)
+        error, metadata = answer.get("Error", {}), answer.get("ResponseMetadata", {})
+        code, status = str(error.get("Code", "")), metadata.get("HTTPStatusCode", 0)
         if code == "NoSuchKey" and status == _NOT_FOUND and str(error.get("Key", key)).endswith(key):
             return FileNotFoundError(f"there is no such object in the bucket {self._settings.bucket}")
-        blamed = _BLAME.get(code, f"DO_SPACES_ENDPOINT: {self._settings.endpoint} answered {code or 'no S3 error'}")
-        said = f"{blamed} (bucket {self._settings.bucket})"
+        cause = _CAUSES.get(code, f"DO_SPACES_ENDPOINT: {self._settings.endpoint} answered {code or 'no S3 error'}")
+        message = f"{cause} (bucket {self._settings.bucket})"
         if code == "NoSuchUpload" and status == _NOT_FOUND:
-            return NoSuchUpload(said)
+            return NoSuchUpload(message)
         # An earlier try of botocore's, without an answer, may have stored it.
-        if 400 <= status < 500 and not told.get("RetryAttempts"):  # noqa: PLR2004
-            return StoreRefused(said)
-        return StorageError(said)
+        if 400 <= status < 500 and not metadata.get("RetryAttempts"):  # noqa: PLR2004
+            return StoreRefused(message)
+        return StorageError(message)
 
     def _s3(self) -> Any:
         with self._lock:
@@ -154,16 +154,16 @@ def _checked(endpoint: str) -> Callable[..., None]:
             raise
 
     def check_body(name: str, body: Any, headers: Any) -> None:
-        said = f"DO_SPACES_ENDPOINT: {endpoint} answered {name} as no object store does"
+        complaint = f"DO_SPACES_ENDPOINT: {endpoint} answered {name} as no object store does"
         # Some say so of no body at all. What must be a document is told by its root.
         may_be_page = name not in _ROOTS and (name == "GetObject" or body.strip())
         kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if may_be_page and kind == "text/html":
-            raise OtherAnswer(f"{said}: with a page")
+            raise OtherAnswer(f"{complaint}: with a page")
         if name == "GetObject" and not headers.get("ETag"):
-            raise OtherAnswer(f"{said}: without an ETag")
+            raise OtherAnswer(f"{complaint}: without an ETag")
         if name in _ROOTS and (root := _root(body)) != _ROOTS[name]:
-            raise OtherAnswer(f"{said}: without {_ROOTS[name]}", of_a_store=root is not None)
+            raise OtherAnswer(f"{complaint}: without {_ROOTS[name]}", of_a_store=root is not None)
 
     return check
 

@@ -18,8 +18,8 @@ class SigningWindow:
     """Signs the links of one window of time, the number-th since 1970; they hold until its attribute ends."""
 
     def __init__(self, number: float, settings: SpacesSettings) -> None:
-        at = datetime.fromtimestamp(number * SIGNING_WINDOW_SECONDS, UTC)
-        day, stamp = at.strftime("%Y%m%d"), at.strftime("%Y%m%dT%H%M%SZ")
+        start = datetime.fromtimestamp(number * SIGNING_WINDOW_SECONDS, UTC)
+        day, stamp = start.strftime("%Y%m%d"), start.strftime("%Y%m%dT%H%M%SZ")
         scope = f"{day}/{settings.region}/s3/aws4_request"
         key = f"AWS4{settings.secret_key}".encode()
         for part in (day, settings.region, "s3", "aws4_request"):
@@ -28,7 +28,7 @@ class SigningWindow:
         base = urlsplit(settings.base_url)
 
         self.number: Final = number
-        self.ends: Final = at + timedelta(seconds=SIGNED_URL_SECONDS)
+        self.ends: Final = start + timedelta(seconds=SIGNED_URL_SECONDS)
         self._base = f"{base.scheme}://{base.netloc}{base.path}"
         self._path = f"GET\n{base.path}"
         self._query = (
@@ -42,16 +42,16 @@ class SigningWindow:
         self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block) + scoped)
         self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
 
-    def url(self, path: str, asked: str = "") -> str:
+    def url(self, path: str, query_param: str = "") -> str:
         """A signed URL of the object at this path of the bucket ("/generations/..."), quoted as URLs have it.
 
         asked is what else its query asks of the store.
         """
         query = self._query
         # What is signed is sorted, where upper case comes first; in the URL botocore puts it in front.
-        signed, query = (f"{query}&{asked}", f"{asked}&{query}") if asked else (query, query)
-        request = hashlib.sha256(f"{self._path}{path}\n{signed}\n{self._headers}".encode())
-        inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(request.hexdigest().encode())
-        outer.update(inner.digest())
-        return f"{self._base}{path}?{query}&X-Amz-Signature={outer.hexdigest()}"
+        signed_query, query = (f"{query}&{query_param}", f"{query_param}&{query}") if query_param else (query, query)
+        request = hashlib.sha256(f"{self._path}{path}\n{signed_query}\n{self._headers}".encode())
+        inner_hash, outer_hash = self._inner.copy(), self._outer.copy()
+        inner_hash.update(request.hexdigest().encode())
+        outer_hash.update(inner_hash.digest())
+        return f"{self._base}{path}?{query}&X-Amz-Signature={outer_hash.hexdigest()}"
