@@ -434,7 +434,9 @@ def test_a_job_that_somebody_has_by_another_of_its_ids_is_claimed(scenes, submis
     submissions.record_submit_intent(claimed(scene_id), provider="fake", base_url="http://p.test/v1", request=WANTED)
     submissions.accept(claimed(scene_id), VIDEO)
 
-    assert submissions.unclaimed("http://p.test/v1", [VideoJob("video_2", "queued", other_ids=(VIDEO.id,))]) == []
+    assert (
+        submissions.select_unclaimed("http://p.test/v1", [VideoJob("video_2", "queued", other_ids=(VIDEO.id,))]) == []
+    )
 
 
 def test_what_nobody_has_is_unclaimed(scenes, submissions, claimed):
@@ -443,9 +445,9 @@ def test_what_nobody_has_is_unclaimed(scenes, submissions, claimed):
     submissions.accept(claimed(scene_id), VIDEO)
     other = replace(VIDEO, id="video_2")
 
-    assert submissions.unclaimed("http://p.test/v1", [VIDEO, other]) == [other]
-    assert submissions.unclaimed("http://other.test/v1", [VIDEO, other]) == [VIDEO, other]
-    assert submissions.unclaimed("http://p.test/v1", []) == []
+    assert submissions.select_unclaimed("http://p.test/v1", [VIDEO, other]) == [other]
+    assert submissions.select_unclaimed("http://other.test/v1", [VIDEO, other]) == [VIDEO, other]
+    assert submissions.select_unclaimed("http://p.test/v1", []) == []
 
 
 @pytest.mark.parametrize(("age", "least"), [(0, 1), (4, 1), (50, 10), (150, 30), (1e9, 30)])

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from generation_history.archives.archive_builder import ArchiveBuilder
-from generation_history.archives.archive_queue import KEPT_DAYS, ArchiveQueue
+from generation_history.archives.archive_queue import RETENTION_DAYS, ArchiveQueue
 from generation_history.archives.archives import Archives
 from generation_history.errors import NotFound, StorageError
 from generation_history.media.video_storage_manager import VideoStorageManager
@@ -496,7 +496,9 @@ def archive_states(db) -> list[str]:
 def test_an_archive_goes_a_week_after_it_was_made_and_its_generation_stays(archived, purge, store, left, db):
     generation_id, key = archived()
     videos = left(generation_id)[0] - 1
-    db.rows("update archives set expires_at = expires_at - make_interval(days => %s) + interval '1 minute'", KEPT_DAYS)
+    db.rows(
+        "update archives set expires_at = expires_at - make_interval(days => %s) + interval '1 minute'", RETENTION_DAYS
+    )
     assert purge.run(seconds=60) == 0
     assert (store.size(key) or 0) > 0
 

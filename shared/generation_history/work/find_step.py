@@ -41,53 +41,57 @@ class FindStep:
         provider, intended_at = self._watch.provider_of(job), job.intended_at
         if intended_at is None:
             raise ServerNotNamed(f"SORA_BASE_URL does not name {job.provider_base_url} any more")
-        if self._posts.is_told(job):
+        if self._posts.recover_answer(job):
             return None
         request, window = request_of(job, self._defaults), timedelta(seconds=self._find_seconds) + CLOCK_SKEW
         since, until = intended_at - window - CLOCK_SKEW, intended_at + window + CLOCK_SKEW
-        posts = self._submissions.unheard_posts(job, provider.base_url, request, since=since, until=until)
-        begun = [intended_at, *(post.intended_at for post in posts)]
-        listed: Sequence[VideoJob]
+        posts = self._submissions.read_unheard_posts(job, provider.base_url, request, since=since, until=until)
+        post_times = [intended_at, *(post.intended_at for post in posts)]
+        videos: Sequence[VideoJob]
         try:
-            listed = provider.find(request, since=min(begun) - CLOCK_SKEW, until=max(begun) + window)
+            videos = provider.find(request, since=min(post_times) - CLOCK_SKEW, until=max(post_times) + window)
         except JobGone:
             # It keeps no list to look in.
-            listed = []
-        candidates = self._submissions.unclaimed(provider.base_url, listed)
-        taken, forgotten = self._posts.later_posts(job) if candidates else (frozenset[str](), [])
-        candidates = [video for video in candidates if taken.isdisjoint((video.id, *video.other_ids))]
-        near = [video for video in candidates if _is_within(video, intended_at - CLOCK_SKEW, intended_at + window)]
+            videos = []
+        candidates = self._submissions.select_unclaimed(provider.base_url, videos)
+        later_job_ids, forgotten_posts = self._posts.later_posts(job) if candidates else (frozenset[str](), [])
+        candidates = [video for video in candidates if later_job_ids.isdisjoint((video.id, *video.other_ids))]
+        near_videos = [
+            video for video in candidates if _is_within(video, intended_at - CLOCK_SKEW, intended_at + window)
+        ]
         rivals = (
-            self._submissions.rivals(job, provider.base_url, request, since=since, until=until) if candidates else 0
+            self._submissions.count_rivals(job, provider.base_url, request, since=since, until=until)
+            if candidates
+            else 0
         )
-        if not rivals and self._pair(job, [*posts, *forgotten], candidates):
+        if not rivals and self._pair_jobs(job, [*posts, *forgotten_posts], candidates):
             return None
-        if len(near) == 1 and not rivals and not forgotten:
-            self._submissions.accept(job, near[0], adopted=True)
+        if len(near_videos) == 1 and not rivals and not forgotten_posts:
+            self._submissions.accept(job, near_videos[0], adopted=True)
             return None
-        reason = f"the POST had no answer, and {len(near)} of the provider's jobs could be of it"
+        reason = f"the POST had no answer, and {len(near_videos)} of the provider's jobs could be of it"
         if rivals:
             reason += f", or of {rivals} other POSTs that asked for the same"
-        if forgotten:
+        if forgotten_posts:
             reason += ", or of a later attempt that the database has forgotten"
         return after_search(job, reason, find_seconds=self._find_seconds)
 
-    def _pair(self, job: Job, posts: Sequence[UnheardPost], candidates: Sequence[VideoJob]) -> bool:
+    def _pair_jobs(self, job: Job, posts: Sequence[UnheardPost], candidates: Sequence[VideoJob]) -> bool:
         """Whether there are as many jobs as POSTs of this owner's for the same: each POST has the one of its turn then.
 
         Which job is whose makes no difference to the owner. A POST that is being looked for takes its own by itself.
         """
         posts = sorted({(post.scene_id, post.attempt): post for post in posts}.values(), key=_intended_at)
         pairs = list(zip(posts, sorted(candidates, key=_created_at), strict=False))
-        own = next((video for post, video in pairs if _is_of(job, post)), None)
-        if own is None or len(posts) != len(candidates):
+        own_video = next((video for post, video in pairs if _is_of(job, post)), None)
+        if own_video is None or len(posts) != len(candidates):
             return False
         if any(_created_at(video) < post.intended_at - CLOCK_SKEW for post, video in pairs):
             return False
         for post, video in pairs:
             if post.is_over and not _is_of(job, post):
                 self._submissions.accept_late(replace(job, scene_id=post.scene_id, attempt=post.attempt), video)
-        self._submissions.accept(job, own, adopted=True)
+        self._submissions.accept(job, own_video, adopted=True)
         return True
 
 

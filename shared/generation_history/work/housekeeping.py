@@ -26,14 +26,15 @@ class Housekeeping:
 
         Stops when none is left, when another process is merging, or when the time is up.
         """
-        until = time.monotonic() + seconds
-        merged = 0
-        while time.monotonic() < until:
-            done = self._db.run(None, ("select merge_stats_deltas(%(limit)s) as merged", {"limit": batch}))[0]["merged"]
-            merged += done
-            if done < batch:
+        deadline = time.monotonic() + seconds
+        total = 0
+        while time.monotonic() < deadline:
+            rows = self._db.run(None, ("select merge_stats_deltas(%(limit)s) as merged", {"limit": batch}))
+            count = rows[0]["merged"]
+            total += count
+            if count < batch:
                 break
-        return merged
+        return total
 
     def forget_expired(self) -> None:
         """What was kept to tell a repeat, or to count, is removed once it is of no use any more."""

@@ -82,7 +82,7 @@ class Intents:
         """The key of every intent, or of a generation's, and when it was written last."""
         yield from self._store.keys(PREFIX if generation_id is None else f"{PREFIX}{generation_id}/")
 
-    def after(self, generation_id: UUID, scene_id: UUID, attempt: int) -> Iterator[Intent]:
+    def read_later(self, generation_id: UUID, scene_id: UUID, attempt: int) -> Iterator[Intent]:
         """The intents of the scene's later attempts."""
         prefix = f"{PREFIX}{generation_id}/{scene_id}/"
         for key, _ in list(self._store.keys(prefix)):
@@ -107,9 +107,9 @@ def key_of_intent(generation_id: UUID, scene_id: UUID, attempt: int) -> str:
 
 
 def fingerprint(request: VideoRequest) -> str:
-    """The same for two requests that ask for the same, and for no others; it does not tell the prompt."""
-    asked = [request.prompt, request.model, request.size, request.seconds]
-    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+    """A hash that is the same only for requests that ask for the same. The hash does not tell the prompt."""
+    fields = [request.prompt, request.model, request.size, request.seconds]
+    return hashlib.sha256(json.dumps(fields).encode()).hexdigest()
 
 
 @cache

@@ -19,7 +19,7 @@ from generation_history.recordable import recordable, recordable_answer
 
 CHECK_LEASE: Final[LiteralString] = "select check_lease(%(scene_id)s, %(lease_token)s)"
 #: What the provider said is kept as it came, where that was not understood.
-KEEP_ANSWER: Final[LiteralString] = """
+RECORD_ANSWER: Final[LiteralString] = """
     update attempts set answer = %(answer)s
     where scene_id = %(scene_id)s and attempt = %(attempt)s and %(answer)s::text is not null
 """
@@ -123,7 +123,7 @@ class JobQueue:
 
     def extend_leases(self, jobs: Sequence[Job]) -> None:
         """The leases still held are lease_seconds long again: the worker is alive."""
-        extend = """
+        update = """
             update jobs set run_at = now() + make_interval(secs => %(lease_seconds)s)
             from unnest(%(scene_ids)s::uuid[], %(lease_tokens)s::uuid[]) held (scene_id, lease_token)
             where jobs.scene_id = held.scene_id and jobs.lease_token = held.lease_token
@@ -133,7 +133,7 @@ class JobQueue:
             "lease_tokens": [job.lease_token for job in jobs],
             "lease_seconds": self._lease_seconds,
         }
-        self._db.run(None, (extend, params))
+        self._db.run(None, (update, params))
 
     def bind(self, job: Job, *, provider: str, base_url: str) -> None:
         """The provider job that the scene names is at this server, and the scene's alone: else a Conflict."""
@@ -162,21 +162,21 @@ class JobQueue:
 
     def record_observation(self, job: Job, video: VideoJob, *, step: Step) -> None:
         """What the provider said is kept; a finished job goes on to "store" under the same lease, others wait."""
-        keep = """
+        observation = """
             update scenes set sora_status = %(sora_status)s, expires_at = coalesce(%(expires_at)s, expires_at),
                 status = case status when 'pending' then 'processing' else status end
             where id = %(scene_id)s and attempt = %(attempt)s
         """
-        store = """
+        storing = """
             update jobs set step = 'store', failures = 0, last_error = null,
                 expires_at = coalesce(%(expires_at)s, expires_at)
             where scene_id = %(scene_id)s
         """
-        rendered = """
+        rendering = """
             update attempts set rendered_at = coalesce(rendered_at, now())
             where scene_id = %(scene_id)s and attempt = %(attempt)s
         """
-        wait = """
+        waiting = """
             update jobs set failures = 0, last_error = null, lease_token = null,
                 -- A webhook that came while this was asked may know more.
                 run_at = case when exists (
@@ -188,13 +188,13 @@ class JobQueue:
             select roll_up_cost(v.generation_id) from scenes s join variants v on v.id = s.variant_id
             where s.id = %(scene_id)s
         """
-        after: tuple[LiteralString, ...] = (store, rendered, cost) if step == "store" else (wait,)
+        next_statements: tuple[LiteralString, ...] = (storing, rendering, cost) if step == "store" else (waiting,)
         write_under_lease(
             self._db,
             job,
-            keep,
-            *after,
-            KEEP_ANSWER,
+            observation,
+            *next_statements,
+            RECORD_ANSWER,
             roll_up=True,
             attempt=job.attempt,
             answer=recordable_answer(video.answer),
@@ -229,7 +229,7 @@ class JobQueue:
                     then greatest(interval '2 seconds', (expires_at - now()) / 4) end)
             where scene_id = %(scene_id)s
             """,
-            KEEP_ANSWER,
+            RECORD_ANSWER,
             failures=failures,
             attempt=job.attempt,
             answer=recordable_answer(answer),
@@ -290,7 +290,7 @@ class JobQueue:
             where p.scene_id = %(scene_id)s and p.attempt = %(attempt)s and a.scene_id = p.scene_id
                 and a.attempt = p.attempt and a.sora_video_id is null and %(code)s <> 'submit_unknown'
             """,
-            KEEP_ANSWER,
+            RECORD_ANSWER,
             _GO_ON,
             roll_up=True,
             attempt=job.attempt,
@@ -318,11 +318,11 @@ def write_under_lease(
 ) -> list[list[Row]]:
     """The rows of each of the statements, which are written together or not at all: LeaseLost by another's lease."""
     parameters = values | {"scene_id": job.scene_id, "lease_token": job.lease_token, "owner_id": job.owner_id}
-    guarded: list[Statement] = [
+    transaction: list[Statement] = [
         ("select lock_generation_of_scene(%(scene_id)s)", parameters),
         (guard, parameters),
         *((statement, parameters) for statement in statements),
     ]
     if roll_up:
-        guarded.append(("select roll_up_scene(%(scene_id)s)", parameters))
-    return db.run_each(job.owner_id, *guarded)[2:]
+        transaction.append(("select roll_up_scene(%(scene_id)s)", parameters))
+    return db.run_each(job.owner_id, *transaction)[2:]

@@ -19,8 +19,8 @@ class Monitoring:
 
     def heartbeat(self, name: str) -> None:
         """What runs on a schedule has just begun to run."""
-        beat = "insert into pulses (name) values (%(name)s) on conflict (name) do update set at = now()"
-        self._db.run(None, (beat, {"name": name}))
+        upsert = "insert into pulses (name) values (%(name)s) on conflict (name) do update set at = now()"
+        self._db.run(None, (upsert, {"name": name}))
 
     def record_provider_state(
         self, base_url: str, state: ProviderState, reason: str | None, *, took_a_post: bool = True
@@ -30,7 +30,7 @@ class Monitoring:
         One that refused us, perhaps for want of balance, may answer everything but POSTs: while something waits to be
         posted, only a POST that it takes ends that.
         """
-        note = """
+        upsert = """
             insert into provider_states (base_url, state, reason) values (%(base_url)s, %(state)s, %(reason)s)
             on conflict (base_url) do update set state = excluded.state, reason = excluded.reason, since = now()
                 where provider_states.state <> excluded.state
@@ -39,11 +39,12 @@ class Monitoring:
             returning 1
         """
         params = {"base_url": base_url, "state": state, "reason": None if reason is None else recordable(reason)}
-        return bool(self._db.run(None, (note, params | {"took_a_post": took_a_post})))
+        return bool(self._db.run(None, (upsert, params | {"took_a_post": took_a_post})))
 
-    def forget_providers(self, *, but: Sequence[str]) -> None:
-        """Nothing is said any more of servers that are not asked any more."""
-        self._db.run(None, ("delete from provider_states where base_url <> all (%(but)s)", {"but": list(but)}))
+    def forget_providers(self, *, base_urls: Sequence[str]) -> None:
+        """The states of all servers but these are removed: no poller asks the others any more."""
+        query = "delete from provider_states where base_url <> all (%(base_urls)s)"
+        self._db.run(None, (query, {"base_urls": list(base_urls)}))
 
     def health(self) -> Health:
         """What there is to do and how it goes, over all owners, as GET /ops/health shows it."""

@@ -35,7 +35,7 @@ class PollStep:
                 raise
             return None
         self._watch.record_state(provider, "ok", took_a_post=False)
-        self._check_is_nobody_elses(job, provider, video)
+        self._check_unclaimed(job, provider, video)
         if outcome := after_poll(job, video):
             return outcome
         if video.status != "completed":
@@ -45,12 +45,12 @@ class PollStep:
         return replace(job, step="store", failures=0, last_error=None, bound_to=provider.base_url)
 
     def _complete_from_store(self, job: Job) -> bool:
-        stored = self._videos.find_stored(
+        stored_video = self._videos.find_stored(
             str(job.generation_id), job.variant_type, job.scene_number, attempt=job.attempt
         )
-        if stored is None:
+        if stored_video is None:
             return False
-        video_url, thumbnail_url, metadata = stored
+        video_url, thumbnail_url, metadata = stored_video
         self._queue.complete(job, video_url=video_url, thumbnail_url=thumbnail_url, metadata=metadata)
         return True
 
@@ -65,8 +65,8 @@ class PollStep:
             self._watch.raise_if_gone(provider)
             raise
 
-    def _check_is_nobody_elses(self, job: Job, provider: VideoProvider, video: VideoJob) -> None:
+    def _check_unclaimed(self, job: Job, provider: VideoProvider, video: VideoJob) -> None:
         """JobTaken where another scene has the job by another of its ids: naming that must not store its video."""
-        others = [] if job.accepted else [replace(video, id=other) for other in video.other_ids]
-        if others and len(self._submissions.unclaimed(provider.base_url, others)) < len(others):
+        other_jobs = [] if job.accepted else [replace(video, id=other_id) for other_id in video.other_ids]
+        if other_jobs and len(self._submissions.select_unclaimed(provider.base_url, other_jobs)) < len(other_jobs):
             raise JobTaken("another scene has this provider job already")

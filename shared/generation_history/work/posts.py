@@ -26,7 +26,7 @@ ACCEPTED: Final = "queued"
 #: How often the bucket is told of an accepted job while the database is away.
 BUCKET_TRIES = 3
 #: How long the database is asked whether an intent still stands.
-STANDS_SECONDS = 30
+INTENT_CHECK_SECONDS = 30
 
 
 class Posts:
@@ -49,50 +49,50 @@ class Posts:
         """
         intent = _intent_of(job, provider, request, intended_at)
         try:
-            if self.was_made_before(job):
+            if self.resume_earlier_post(job):
                 return None
             self._intents.write(intent)
         except StorageError as failure:
             raise IntentNotStored(str(failure)) from failure
-        if not self._still_stands(job):
-            # It is not taken back: it may lie in the place of another's by now, which was posted.
+        if not self._is_still_intended(job):
+            # The intent is not withdrawn: by now another worker's may lie in its place, which was posted.
             logger.warning("scene %s: not posted: the database does not know its intent any more", job.scene_id)
             return None
         return intent
 
-    def _still_stands(self, job: Job) -> bool:
-        retrying = Retrying(
+    def _is_still_intended(self, job: Job) -> bool:
+        retry = Retrying(
             retry=retry_if_exception_type(Unavailable),
-            stop=stop_after_delay(STANDS_SECONDS),
+            stop=stop_after_delay(INTENT_CHECK_SECONDS),
             wait=wait_random_exponential(multiplier=0.2, max=2),
             reraise=True,
         )
-        return retrying(self._submissions.is_intended, job)
+        return retry(self._submissions.is_intended, job)
 
-    def was_made_before(self, job: Job) -> bool:
-        """Whether the bucket knows a POST of this attempt that the database has forgotten; it is gone on with then.
+    def resume_earlier_post(self, job: Job) -> bool:
+        """Whether the bucket knows a POST of this attempt that the database has forgotten; its job is accepted then.
 
-        A StorageError where the bucket cannot be asked; OutcomeUnknown where it does not know the job.
+        A StorageError where the bucket cannot be read; OutcomeUnknown where the intent there does not name the job.
         """
-        before = self._intents.read(job.generation_id, job.scene_id, job.attempt)
-        if before is None or before.outcome == "no_job" or before.token in job.unsent_posts:
+        earlier = self._intents.read(job.generation_id, job.scene_id, job.attempt)
+        if earlier is None or earlier.outcome == "no_job" or earlier.token in job.unsent_posts:
             return False
         logger.warning("scene %s: it was posted before, and the database does not know it", job.scene_id)
-        self._recall(job, before)
-        if before.job_id is None or not self.keep(job, VideoJob(before.job_id, ACCEPTED), before):
+        self._restore_intent(job, earlier)
+        if earlier.job_id is None or not self.record_accepted(job, VideoJob(earlier.job_id, ACCEPTED), earlier):
             raise OutcomeUnknown("it was posted before, as its intent in the bucket says")
         return True
 
-    def _recall(self, job: Job, before: Intent) -> None:
+    def _restore_intent(self, job: Job, intent: Intent) -> None:
         self._submissions.record_submit_intent(
             job,
-            provider=before.provider,
-            base_url=before.base_url,
-            request=VideoRequest(job.prompt, before.model, before.size, before.seconds),
-            intended_at=before.intended_at,
+            provider=intent.provider,
+            base_url=intent.base_url,
+            request=VideoRequest(job.prompt, intent.model, intent.size, intent.seconds),
+            intended_at=intent.intended_at,
         )
 
-    def take_back(self, intent: Intent, reason: str) -> UUID | None:
+    def withdraw_intent(self, intent: Intent, reason: str) -> UUID | None:
         """None, once the bucket says that this POST made no job; else the token that the database must remember."""
         try:
             self._intents.write(replace(intent, outcome="no_job", reason=reason))
@@ -101,34 +101,34 @@ class Posts:
             return intent.token
         return None
 
-    def keep(self, job: Job, video: VideoJob, intent: Intent | None) -> bool:
-        """Whether the paid job is its attempt's now; where another has a job of this id, it stands in the answer only.
+    def record_accepted(self, job: Job, video: VideoJob, intent: Intent | None) -> bool:
+        """Whether the paid job is its attempt's now. Where another attempt has its id, it stands in the answer only.
 
         As long as this run lasts the database or the bucket may be away: the database comes first, and the bucket at
         once where that is away.
         """
         logger.info("scene %s: accepted as %s", job.scene_id, video.id)
         accepted = intent and replace(intent, outcome="accepted", job_id=video.id)
-        told: list[bool] = []
+        bucket_writes: list[bool] = []
 
-        def tell_the_bucket() -> None:
-            if accepted is not None and not any(told) and len(told) < BUCKET_TRIES:
-                told.append(self._told_the_bucket(accepted))
+        def record_in_bucket() -> None:
+            if accepted is not None and not any(bucket_writes) and len(bucket_writes) < BUCKET_TRIES:
+                bucket_writes.append(self._write_accepted(accepted))
 
-        retrying = Retrying(
+        retry = Retrying(
             retry=retry_if_exception_type(Unavailable),
             stop=stop_after_delay(self._seconds_left()),
             wait=wait_random_exponential(multiplier=0.2, max=10),
-            before_sleep=lambda _: tell_the_bucket(),
+            before_sleep=lambda _: record_in_bucket(),
             reraise=True,
         )
         try:
             try:
-                retrying(self._submissions.accept, job, video)
-            except (Conflict, LeaseLost) as refused:
-                became: LateAnswer = retrying(self._submissions.accept_late, job, video)
-                _tell_what_became(job, video, became, refused)
-                return became != "taken"
+                retry(self._submissions.accept, job, video)
+            except (Conflict, LeaseLost) as refusal:
+                late_answer: LateAnswer = retry(self._submissions.accept_late, job, video)
+                _log_late_answer(job, video, late_answer, refusal)
+                return late_answer != "taken"
             return True
         except HistoryError as error:
             logger.error(  # noqa: TRY400 - a person must act on it: the traceback says nothing more
@@ -139,10 +139,10 @@ class Posts:
             )
             raise
         finally:
-            tell_the_bucket()
+            record_in_bucket()
 
-    def is_told(self, job: Job) -> bool:
-        """Whether the bucket knows the job of the POST: who had its answer could not tell the database.
+    def recover_answer(self, job: Job) -> bool:
+        """Whether the bucket knows the POST's job, which is accepted then: its worker could not tell the database.
 
         PostMadeNoJob where the POST made no job, OutcomeUnknown where it was made at another time.
         """
@@ -153,35 +153,37 @@ class Posts:
             return False
         if intent is None:
             return False
-        is_another = intent.token not in {job.post_token, *job.unsent_posts} and intent.intended_at != job.intended_at
-        if is_another and intent.outcome != "no_job":
-            # What was posted is what the bucket knows: who only intended it in the database made no POST.
-            self._recall(job, intent)
-        if intent.job_id is not None and self.keep(job, VideoJob(intent.job_id, ACCEPTED), None):
+        is_other_post = (
+            intent.token not in {job.post_token, *job.unsent_posts} and intent.intended_at != job.intended_at
+        )
+        if is_other_post and intent.outcome != "no_job":
+            # The bucket's intent was posted: a worker that only intended the POST in the database made none.
+            self._restore_intent(job, intent)
+        if intent.job_id is not None and self.record_accepted(job, VideoJob(intent.job_id, ACCEPTED), None):
             return True
-        # Only of this very POST: of an earlier one it says nothing about the last.
+        # An earlier POST's outcome says nothing about the last one.
         if intent.outcome == "no_job" and intent.token == job.post_token:
             raise PostMadeNoJob(intent.reason or "the POST made no job")
-        if is_another and intent.outcome == "posted":
+        if is_other_post and intent.outcome == "posted":
             raise OutcomeUnknown("it was posted at another time, as its intent in the bucket says")
         return False
 
     def later_posts(self, job: Job) -> tuple[frozenset[str], list[UnheardPost]]:
-        """What the bucket knows of later attempts at the scene, which the database has forgotten.
+        """The POSTs of later attempts at the scene, which the bucket knows and the database has forgotten.
 
         The ids of their jobs, and the POSTs whose job nobody heard of: any job of the provider's may be of one of
         those. A StorageError where the bucket cannot be asked.
         """
-        later = self._intents.after(job.generation_id, job.scene_id, job.attempt)
-        posted = [intent for intent in later if intent.outcome != "no_job"]
+        intents = self._intents.read_later(job.generation_id, job.scene_id, job.attempt)
+        posts = [intent for intent in intents if intent.outcome != "no_job"]
         unheard = [
             UnheardPost(intent.scene_id, intent.attempt, intent.intended_at, is_over=False)
-            for intent in posted
+            for intent in posts
             if not intent.job_id
         ]
-        return frozenset(intent.job_id for intent in posted if intent.job_id), unheard
+        return frozenset(intent.job_id for intent in posts if intent.job_id), unheard
 
-    def _told_the_bucket(self, accepted: Intent) -> bool:
+    def _write_accepted(self, accepted: Intent) -> bool:
         try:
             self._intents.write(accepted)
         except StorageError as failure:
@@ -190,17 +192,17 @@ class Posts:
         return True
 
 
-def _tell_what_became(job: Job, video: VideoJob, became: LateAnswer, refused: Conflict | LeaseLost) -> None:
-    if became in {"known", "resumed"}:
-        logger.info("scene %s: the provider's job %s came late: %s", job.scene_id, video.id, became)
+def _log_late_answer(job: Job, video: VideoJob, late_answer: LateAnswer, refusal: Conflict | LeaseLost) -> None:
+    if late_answer in {"known", "resumed"}:
+        logger.info("scene %s: the provider's job %s came late: %s", job.scene_id, video.id, late_answer)
         return
     logger.error(
         "scene %s: the provider's job %s is paid for and is not the scene's: %s; attempt %d keeps it: %s",
         job.scene_id,
         video.id,
-        refused,
+        refusal,
         job.attempt,
-        became,
+        late_answer,
     )
 
 

@@ -25,7 +25,7 @@ class ProviderWatch:
     def begin_run(self) -> None:
         """What was known of the providers counts no more: another poller may have seen more of them since."""
         self._states.clear()
-        self._monitoring.forget_providers(but=self._providers.base_urls)
+        self._monitoring.forget_providers(base_urls=self._providers.base_urls)
 
     @property
     def first(self) -> VideoProvider:
@@ -50,8 +50,8 @@ class ProviderWatch:
         if job.bound_to != provider.base_url:
             try:
                 self._queue.bind(job, provider=provider.name, base_url=provider.base_url)
-            except Conflict as taken:
-                raise JobTaken(str(taken)) from taken
+            except Conflict as conflict:
+                raise JobTaken(str(conflict)) from conflict
         return provider, job.sora_video_id
 
     def raise_if_gone(self, provider: VideoProvider) -> None:

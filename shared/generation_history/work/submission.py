@@ -20,7 +20,7 @@ from generation_history.providers import VideoJob, VideoRequest
 from generation_history.recordable import recordable, recordable_answer
 from generation_history.settings import Limits
 from generation_history.work.intents import fingerprint
-from generation_history.work.job_queue import CHECK_LEASE, KEEP_ANSWER, Job, write_under_lease
+from generation_history.work.job_queue import CHECK_LEASE, RECORD_ANSWER, Job, write_under_lease
 
 #: A POST that a limit holds back looks again after this long.
 THROTTLE_SECONDS = 15.0
@@ -118,7 +118,7 @@ class Submissions:
                 size = %(size)s, seconds = %(seconds)s
             where id = %(scene_id)s and attempt = %(attempt)s
         """
-        _, _, intended, *_ = write_under_lease(
+        _, _, attempt_rows, *_ = write_under_lease(
             self._db,
             job,
             "select check_may_submit(%(scene_id)s)",
@@ -141,7 +141,7 @@ class Submissions:
             most_per_minute=limits.most_per_minute,
             usd_per_owner_and_day=limits.usd_per_owner_and_day,
         )
-        return intended[0]["intended_at"]
+        return attempt_rows[0]["intended_at"]
 
     def is_intended(self, job: Job) -> bool:
         """Whether the intent of this POST still stands in the database, which may have failed over since."""
@@ -182,7 +182,7 @@ class Submissions:
 
     def throttle_due(self, reason: str) -> None:
         """What is due to be submitted and cannot be now says why, and has no deadline meanwhile; its turn stays."""
-        throttle = """
+        update = """
             update jobs set last_error = %(reason)s, deadline = now() + interval '24 hours'
             where scene_id = any (array(
                 select scene_id from jobs
@@ -190,7 +190,7 @@ class Submissions:
                     and (last_error is distinct from %(reason)s or deadline < now() + interval '23 hours')
                 for update skip locked))
         """
-        self._db.run(None, (throttle, {"reason": reason}))
+        self._db.run(None, (update, {"reason": reason}))
 
     def retry_unsent(self, job: Job, reason: str, *, retry_after: float | None, unsent: UUID | None = None) -> None:
         """The POST provably made no job: it is due again later, unless its generation was deleted or failed since.
@@ -248,7 +248,7 @@ class Submissions:
                     else now() + make_interval(secs => %(wait)s) end
             where scene_id = %(scene_id)s and step = 'find'
             """,
-            KEEP_ANSWER,
+            RECORD_ANSWER,
             guard=CHECK_LEASE if adopted else "select check_submit_intent(%(scene_id)s, %(attempt)s, %(video_id)s)",
             roll_up=True,
             attempt=job.attempt,
@@ -267,8 +267,8 @@ class Submissions:
         is fetched once the scene is over. "taken": another attempt has a job of this id; it stands in its attempt's
         answer. "gone": its generation was purged, and there is no row to keep it in.
         """
-        keep = """
-            select record_late_answer(%(scene_id)s, %(attempt)s, %(video_id)s, %(answer)s, %(id)s) as became
+        query = """
+            select record_late_answer(%(scene_id)s, %(attempt)s, %(video_id)s, %(answer)s, %(id)s) as late_answer
         """
         params: dict[str, Any] = {
             "scene_id": job.scene_id,
@@ -279,22 +279,22 @@ class Submissions:
         }
         lock: Statement = ("select lock_generation_of_scene(%(scene_id)s)", params)
         roll_up: Statement = ("select roll_up_scene(%(scene_id)s)", params)
-        _, kept, _ = self._db.run_each(job.owner_id, lock, (keep, params), roll_up)
-        return kept[0]["became"]
+        _, rows, _ = self._db.run_each(job.owner_id, lock, (query, params), roll_up)
+        return rows[0]["late_answer"]
 
-    def unclaimed(self, base_url: str, videos: Sequence[VideoJob]) -> list[VideoJob]:
+    def select_unclaimed(self, base_url: str, videos: Sequence[VideoJob]) -> list[VideoJob]:
         """Those of a server's jobs that no scene of any owner has, by whichever of their ids."""
         query = """
             select sora_video_id from attempts
             where sora_video_id = any (%(ids)s)
                 and (provider_base_url = %(base_url)s or provider_base_url is null)
         """
-        ids = [each for video in videos for each in (video.id, *video.other_ids)]
+        ids = [video_id for video in videos for video_id in (video.id, *video.other_ids)]
         rows = self._db.run(None, (query, {"ids": ids, "base_url": base_url}))
-        taken = {row["sora_video_id"] for row in rows}
-        return [video for video in videos if taken.isdisjoint((video.id, *video.other_ids))]
+        claimed_ids = {row["sora_video_id"] for row in rows}
+        return [video for video in videos if claimed_ids.isdisjoint((video.id, *video.other_ids))]
 
-    def unheard_posts(
+    def read_unheard_posts(
         self, job: Job, base_url: str, request: VideoRequest, *, since: datetime, until: datetime
     ) -> list[UnheardPost]:
         """This POST, and the others of its owner that asked this server for just the same and know no job."""
@@ -316,7 +316,7 @@ class Submissions:
         }
         return [UnheardPost(**row) for row in self._db.run(job.owner_id, (query, params))]
 
-    def rivals(self, job: Job, base_url: str, request: VideoRequest, *, since: datetime, until: datetime) -> int:
+    def count_rivals(self, job: Job, base_url: str, request: VideoRequest, *, since: datetime, until: datetime) -> int:
         """How many POSTs for other owners asked this server for the same within these times, and know no job.
 
         A job that nobody has may be one of theirs, its answer still on its way.

@@ -54,12 +54,12 @@ class SubmitStep:
         intended_at = self._record_intent(job, provider, request)
         if intended_at is None:
             return None
-        began = time.monotonic()
+        start = time.monotonic()
         intent = self._posts.put_intent(job, provider, request, intended_at=intended_at)
         if intent is None:
             return None
-        if time.monotonic() - began > MAX_BUCKET_SECONDS:
-            return self._take_back(job, provider, NotSent(STOOD_STILL), intent)
+        if time.monotonic() - start > MAX_BUCKET_SECONDS:
+            return self._withdraw_post(job, provider, NotSent(STOOD_STILL), intent)
         return self._post(job, provider, request, intent)
 
     def _record_intent(self, job: Job, provider: VideoProvider, request: VideoRequest) -> datetime | None:
@@ -67,26 +67,26 @@ class SubmitStep:
 
         None where it was posted before, as the bucket knows.
         """
-        began = time.monotonic()
+        start = time.monotonic()
         try:
             intended_at = self._submissions.record_submit_intent(
                 job, provider=provider.name, base_url=provider.base_url, request=request, limits=self._limits
             )
         except Throttled:
             # A limit throttles what is to be paid, not what was.
-            if self._was_made_before(job):
+            if self._resume_earlier_post(job):
                 return None
             raise
         except Unavailable as error:
             # The intent may stand all the same, and would keep the scene from ever being posted.
             raise NotSent(str(error)) from error
-        if time.monotonic() - began > MAX_DATABASE_SECONDS:
+        if time.monotonic() - start > MAX_DATABASE_SECONDS:
             raise NotSent(STOOD_STILL)
         return intended_at
 
-    def _was_made_before(self, job: Job) -> bool:
+    def _resume_earlier_post(self, job: Job) -> bool:
         try:
-            return self._posts.was_made_before(job)
+            return self._posts.resume_earlier_post(job)
         except StorageError:
             return False
 
@@ -94,19 +94,19 @@ class SubmitStep:
         try:
             video = provider.submit(request)
         except (NotSent, NotAllowed, Rejected) as error:
-            return self._take_back(job, provider, error, intent)
+            return self._withdraw_post(job, provider, error, intent)
         # First of all: nothing may come between a paid job and its id in the row.
-        is_kept = self._posts.keep(job, video, intent)
+        is_recorded = self._posts.record_accepted(job, video, intent)
         self._watch.record_state(provider, "ok")
-        if not is_kept:
+        if not is_recorded:
             raise OutcomeUnknown(f"the provider answered with the job {video.id}, which another attempt has")
         return None
 
-    def _take_back(
+    def _withdraw_post(
         self, job: Job, provider: VideoProvider, error: NotSent | NotAllowed | Rejected, intent: Intent
     ) -> Outcome:
         """What becomes of a POST that provably made no job, once the bucket knows that, or the database is to."""
-        unsent = self._posts.take_back(intent, str(error))
+        unsent = self._posts.withdraw_intent(intent, str(error))
         outcome = decide("submit", self._explain(provider, error), job)
         return replace(outcome, unsent=unsent) if isinstance(outcome, (PostAgain, Throttle)) else outcome
 
@@ -115,8 +115,8 @@ class SubmitStep:
         if isinstance(error, Rejected) and error.failure_code == "submit_rejected":
             try:
                 self._watch.raise_if_gone(provider)
-            except ProviderGone as gone:
-                return gone
+            except ProviderGone as provider_gone:
+                return provider_gone
         return error
 
 

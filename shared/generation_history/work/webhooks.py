@@ -59,7 +59,7 @@ class Deliveries:
 
     def record(self, delivery: Delivery) -> bool:
         """Whether the delivery is new; then its job, if it is known and waits to be polled, is due now."""
-        remember = """
+        insert = """
             with new as (
                 insert into deliveries (webhook_id, type, sora_video_id)
                 values (%(webhook_id)s, %(type)s, %(sora_video_id)s)
@@ -71,46 +71,46 @@ class Deliveries:
             )
             select 1 from new
         """
-        return bool(self._db.run(None, (remember, asdict(delivery))))
+        return bool(self._db.run(None, (insert, asdict(delivery))))
 
 
-def verify(raw: bytes, headers: Mapping[str, str], secrets: Sequence[str]) -> Delivery | None:
+def verify(body: bytes, headers: Mapping[str, str], secrets: Sequence[str]) -> Delivery | None:
     """The delivery that these bytes and headers (lower-case names) are, signed with one of the secrets.
 
     None for what is signed and is about no job, as senders' tests are. NotAuthenticated where no signature holds or the
     time is more than 300 s off, TooLarge and InvalidValue for what is no delivery. Nothing of a delivery is looked at
     before its signature holds.
     """
-    if len(raw) > MAX_DELIVERY_BYTES:
+    if len(body) > MAX_DELIVERY_BYTES:
         raise TooLarge(f"a delivery has at most {MAX_DELIVERY_BYTES} bytes")
-    known = [Webhook(key) for secret in secrets for key in webhook_keys(secret)]
-    signed = _signed(headers)
-    if not any(_holds(webhook, raw, signed) for webhook in known):
+    webhooks = [Webhook(key) for secret in secrets for key in webhook_keys(secret)]
+    signature_headers = _signature_headers(headers)
+    if not any(_is_signed(webhook, body, signature_headers) for webhook in webhooks):
         raise NotAuthenticated("the delivery's signature does not hold")
-    return _parsed(raw, signed["webhook-id"])
+    return _parsed(body, signature_headers["webhook-id"])
 
 
-def _signed(headers: Mapping[str, str]) -> dict[str, str]:
+def _signature_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """The three headers of a delivery, all of one prefix, by the standard's names."""
-    prefix = next((each for each in HEADER_PREFIXES if f"{each}signature" in headers), HEADER_PREFIXES[0])
-    found = {name: headers.get(prefix + name, "") for name in ("id", "timestamp", "signature")}
-    listed = found["signature"].split(" ")
+    prefix = next((name for name in HEADER_PREFIXES if f"{name}signature" in headers), HEADER_PREFIXES[0])
+    values = {name: headers.get(prefix + name, "") for name in ("id", "timestamp", "signature")}
+    signatures = values["signature"].split(" ")
     # The library gives up at what it does not understand.
-    known = [each for each in listed if _SIGNATURE.fullmatch(each)] if len(listed) <= MAX_SIGNATURES else []
-    return {f"webhook-{name}": value for name, value in (found | {"signature": " ".join(known)}).items()}
+    readable = [text for text in signatures if _SIGNATURE.fullmatch(text)] if len(signatures) <= MAX_SIGNATURES else []
+    return {f"webhook-{name}": value for name, value in (values | {"signature": " ".join(readable)}).items()}
 
 
-def _holds(webhook: Webhook, raw: bytes, headers: Mapping[str, str]) -> bool:
+def _is_signed(webhook: Webhook, body: bytes, headers: Mapping[str, str]) -> bool:
     try:
-        webhook.verify(raw, dict(headers), json_parse=False)
+        webhook.verify(body, dict(headers), json_parse=False)
     except Exception:  # noqa: BLE001 - ValueError, binascii.Error and UnicodeDecodeError escape from it on hostile input
         return False
     return True
 
 
-def _parsed(raw: bytes, webhook_id: str) -> Delivery | None:
+def _parsed(body: bytes, webhook_id: str) -> Delivery | None:
     try:
-        event: object = json.loads(raw)
+        event: object = json.loads(body)
     except (ValueError, RecursionError):
         raise InvalidValue("the delivery is not JSON") from None
     if not isinstance(event, dict):

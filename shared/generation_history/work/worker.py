@@ -101,20 +101,20 @@ class Worker:
         self._watch.begin_run()
         if not self._limits.submitting:
             self._submissions.throttle_due("SORA_SUBMITTING is off")
-        if stale := self._housekeeping.fail_stale_generations():
-            logger.warning("%d generations failed as abandoned", stale)
+        if stale_count := self._housekeeping.fail_stale_generations():
+            logger.warning("%d generations failed as abandoned", stale_count)
         self._merge_stats()
         extended_at = time.monotonic()
-        done = 0
+        finished_count = 0
         while self._claim(deadline) or self._running:
             finished, _ = wait(self._running, timeout=CLAIM_INTERVAL_SECONDS, return_when=FIRST_COMPLETED)
             for future in finished:
                 del self._running[future]
-            done += len(finished)
+            finished_count += len(finished)
             if time.monotonic() - extended_at > self._lease_seconds / 3:
                 extended_at = time.monotonic()
                 self._extend_leases()
-        return done
+        return finished_count
 
     def _merge_stats(self) -> None:
         """What is not merged now is summed by every read, and merged by a later run: no work is lost over it."""
@@ -124,13 +124,13 @@ class Worker:
             logger.exception("the statistics could not be merged")
 
     def _claim(self, deadline: float) -> bool:
-        free = self._concurrency - len(self._running)
-        left = deadline - time.monotonic()
-        if free <= 0 or left < MIN_STEP_SECONDS:
+        free_slots = self._concurrency - len(self._running)
+        seconds_left = deadline - time.monotonic()
+        if free_slots <= 0 or seconds_left < MIN_STEP_SECONDS:
             return False
         throttled = not self._limits.submitting or time.monotonic() < self._throttled_until
         try:
-            jobs = self._queue.claim(free, submit=not throttled and left > SUBMIT_STEP_SECONDS)
+            jobs = self._queue.claim(free_slots, submit=not throttled and seconds_left > SUBMIT_STEP_SECONDS)
         except Unavailable:
             if not self._running:
                 raise
@@ -173,18 +173,18 @@ class Worker:
     def _work_on(self, job: Job) -> None:
         """The job's step is done, and what is ready to be stored is stored at once, under the same lease."""
         with logs.about(generation_id=job.generation_id, scene_id=job.scene_id, attempt=job.attempt):
-            following: Job | None = job
-            while following is not None:
-                following = self._take_step(following)
+            next_job: Job | None = job
+            while next_job is not None:
+                next_job = self._take_step(next_job)
 
     def _take_step(self, job: Job) -> Job | None:
         step = step_of(job)
         try:
-            done = before_step(step, job) or self._steps[step](job)
-            if isinstance(done, Job):
-                return done
-            if done is not None:
-                self._carry_out(job, step, done)
+            result = before_step(step, job) or self._steps[step](job)
+            if isinstance(result, Job):
+                return result
+            if result is not None:
+                self._carry_out(job, step, result)
         except Exception as error:  # noqa: BLE001 - the policy's last row is of it
             self._settle(job, step, error)
         return None
@@ -194,8 +194,8 @@ class Worker:
         for _ in range(3):
             try:
                 self._carry_out(job, step, decide(step, error, job))
-            except HistoryError as another:
-                error = another
+            except HistoryError as next_error:
+                error = next_error
             else:
                 return
         logger.error("scene %s: its lease will run out by itself", job.scene_id, exc_info=error)
@@ -233,20 +233,20 @@ class Worker:
 
 def from_settings() -> Worker:
     """A worker as the environment describes it; NotConfigured names what is missing."""
-    configured = settings.worker()
+    worker_settings = settings.worker()
     providers = factory.from_settings()
     db = bootstrap.work_database()
     settings.spaces()
     return Worker(
-        JobQueue(db, lease_seconds=configured.lease_seconds),
+        JobQueue(db, lease_seconds=worker_settings.lease_seconds),
         Submissions(db),
         Monitoring(db),
         Housekeeping(db),
-        VideoStorageManager(downloads=configured.downloads),
+        VideoStorageManager(downloads=worker_settings.downloads),
         providers,
         defaults=settings.provider(),
-        concurrency=configured.concurrency,
-        lease_seconds=configured.lease_seconds,
-        find_seconds=configured.find_seconds,
+        concurrency=worker_settings.concurrency,
+        lease_seconds=worker_settings.lease_seconds,
+        find_seconds=worker_settings.find_seconds,
         limits=settings.limits(),
     )
