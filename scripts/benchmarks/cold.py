@@ -39,21 +39,21 @@ def run(_: argparse.Namespace) -> int:
     """Prints the ratio; 1 if it is over its limit."""
     with tempfile.TemporaryDirectory() as temporary:
         built = build(Path(temporary) / "build")
-        zipped = next(each.path for each in built if each.name == "history/generations")
+        package = next(part.path for part in built if part.name == "history/generations")
         folder = Path(temporary) / "unpacked"
-        with zipfile.ZipFile(zipped) as archive:
+        with zipfile.ZipFile(package) as archive:
             archive.extractall(folder)
         with Postgres(Path(temporary) / "postgres", password="postgres") as server:  # noqa: S106
             environment = _prepare(server)
             baseline = f"import sys; sys.path.insert(0, {str(folder)!r}); import psycopg"
-            begin = f"import importlib.util, os, sys\nfolder, name = {str(folder)!r}, 'history/generations'\n"
-            answer = begin + LOAD + _CALL
+            preamble = f"import importlib.util, os, sys\nfolder, name = {str(folder)!r}, 'history/generations'\n"
+            answer = preamble + LOAD + _CALL
             pairs = [(_seconds(baseline, {}), _seconds(answer, environment)) for _ in range(RUNS + 1)][1:]
-    alone, whole = (statistics.median(side) for side in zip(*pairs, strict=True))
-    ratio = statistics.median(whole / alone for alone, whole in pairs)
+    baseline_seconds, answer_seconds = (statistics.median(side) for side in zip(*pairs, strict=True))
+    ratio = statistics.median(answer_seconds / baseline_seconds for baseline_seconds, answer_seconds in pairs)
     print(f"{RUNS} cold processes each, median processor time")
-    print(f"import psycopg               {alone * 1000:6.0f} ms")
-    print(f"GET /history/generations     {whole * 1000:6.0f} ms   {ratio:.2f} x, at most {LIMIT} x")
+    print(f"import psycopg               {baseline_seconds * 1000:6.0f} ms")
+    print(f"GET /history/generations     {answer_seconds * 1000:6.0f} ms   {ratio:.2f} x, at most {LIMIT} x")
     return 1 if ratio > LIMIT else 0
 
 
@@ -80,9 +80,9 @@ def _prepare(server: Postgres) -> Mapping[str, str]:
 
 def _seconds(code: str, environment: Mapping[str, str]) -> float:
     """The processor time of a fresh process that runs the code."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    start_usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     # The interpreter itself, not the virtual environment's, whose packages would be found too.
     command: Sequence[str] = (str(Path(sys.executable).resolve()), "-I", "-c", code)
     subprocess.run(command, check=True, env=dict(environment), stderr=subprocess.DEVNULL)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    end_usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return end_usage.ru_utime + end_usage.ru_stime - start_usage.ru_utime - start_usage.ru_stime

@@ -74,65 +74,67 @@ def _count(text: str) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Prints the table; 1 if a limit is broken."""
-    with place.server(ROOT / ".local" / "bench", reset=options.reset) as started:
-        few, many = (place.filled(started, count) for count in (min(FEW, options.generations), options.generations))
-        with calls.settings(few.api, many.api):
-            pairs = list(zip(checked(many), checked(few), strict=True))
-            about = _about(many, few)
+    with place.server(ROOT / ".local" / "bench", reset=options.reset) as server:
+        small_place, large_place = (
+            place.filled(server, count) for count in (min(FEW, options.generations), options.generations)
+        )
+        with calls.settings(small_place.api, large_place.api):
+            pairs = list(zip(checked(large_place), checked(small_place), strict=True))
+            about = _about(large_place, small_place)
             print(f"{about}\n\n{_HEADING}")
             measured: list[Measured] = []
-            for case, among_few in pairs:
-                measured.append(_measure(case, among_few, many, few))
+            for case, small_case in pairs:
+                measured.append(_measure(case, small_case, large_place, small_place))
                 print(_line(measured[-1]), flush=True)
-    broken = [sentence for one in measured for sentence in one.broken()]
+    broken = [sentence for result in measured for sentence in result.broken()]
     if options.json:
-        figures = {"about": about, "cases": [asdict(one) for one in measured], "broken": broken}
+        figures = {"about": about, "cases": [asdict(result) for result in measured], "broken": broken}
         options.json.write_text(json.dumps(figures, indent=1))
     print("\n" + ("\n".join(f"BROKEN  {sentence}" for sentence in broken) or "Every limit holds."))
     return 1 if broken else 0
 
 
-def checked(at: Place) -> list[Case]:
+def checked(database: Place) -> list[Case]:
     """The cases of a database, each of which every way of asking answers the same; NoParityError if one does not."""
-    with Plain(at.admin) as plain, OldWay(at.admin) as old:
-        found = cases(at, plain, fill.small_owner(at.admin))
-        for case in found:
-            parity.check(case, at.api, plain, old)
-    return found
+    with Plain(database.admin) as plain, OldWay(database.admin) as old_way:
+        checked_cases = cases(database, plain, fill.small_owner(database.admin))
+        for case in checked_cases:
+            parity.check(case, database.api, plain, old_way)
+    return checked_cases
 
 
 def round_trips(case: Case, api_url: str) -> int:
     """The most round trips that a call of the case makes on a warm instance's connection."""
     parts = urlsplit(api_url)
     with Counter(parts.port or 0) as counter:
-        counted = urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.port}", f":{counter.port}")))
-        with calls.settings(counted):
-            most = 0
+        proxy_url = urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.port}", f":{counter.port}")))
+        with calls.settings(proxy_url):
+            most_trips = 0
             for ask in case.asks:
-                call = calls.handler(ask.request, ask.owner, counted)
+                call = calls.handler(ask.request, ask.owner, proxy_url)
                 call()
-                before = counter.trips
+                trips_before = counter.trips
                 call()
-                most = max(most, counter.trips - before)
-    return most
+                most_trips = max(most_trips, counter.trips - trips_before)
+    return most_trips
 
 
-def _measure(case: Case, among_few: Case, many: Place, few: Place) -> Measured:
+def _measure(case: Case, small_case: Case, large_place: Place, small_place: Place) -> Measured:
     with ExitStack() as closing:
-        handlers = [calls.handler(ask.request, ask.owner, many.api) for ask in case.asks]
-        floors = [closing.enter_context(Floor(call, many.api)) for call in handlers]
-        of_few = [calls.handler(ask.request, ask.owner, few.api) for ask in among_few.asks]
-        took = timing.medians({"handler": handlers, "floor": floors, "few": of_few}, rounds=ROUNDS)
-        old = closing.enter_context(OldWay(many.admin))
-        ways = {"old": [lambda a=ask: a.otherwise(old) for ask in case.asks]}
+        handlers = [calls.handler(ask.request, ask.owner, large_place.api) for ask in case.asks]
+        floors = [closing.enter_context(Floor(call, large_place.api)) for call in handlers]
+        small_calls = [calls.handler(ask.request, ask.owner, small_place.api) for ask in small_case.asks]
+        medians = timing.medians({"handler": handlers, "floor": floors, "few": small_calls}, rounds=ROUNDS)
+        old_way = closing.enter_context(OldWay(large_place.admin))
+        ways = {"old": [lambda a=ask: a.outline_by(old_way) for ask in case.asks]}
         return Measured(
             case=case.name,
-            floor=took["floor"],
-            handler=took["handler"],
-            most=FLOOR_RATIO * took["floor"] + HANDLER_MS + (SIGNING_MS if case.signs else 0),
-            few=took["few"],
+            floor=medians["floor"],
+            handler=medians["handler"],
+            most=FLOOR_RATIO * medians["floor"] + HANDLER_MS + (SIGNING_MS if case.signs else 0),
+            few=medians["few"],
             old=timing.medians(ways, rounds=OLD_ROUNDS)["old"],
-            round_trips=round_trips(case, many.api),
+            round_trips=round_trips(case, large_place.api),
             may_grow=case.may_grow,
         )
 
@@ -140,21 +142,21 @@ def _measure(case: Case, among_few: Case, many: Place, few: Place) -> Measured:
 _HEADING = f"{'ms, p50':38}   floor  handler  at most  among few  growth  trips   the old way"
 
 
-def _line(one: Measured) -> str:
-    growth = f"{one.handler / one.few:.2f}" + ("*" if one.may_grow else " ")
+def _line(result: Measured) -> str:
+    growth = f"{result.handler / result.few:.2f}" + ("*" if result.may_grow else " ")
     return (
-        f"{one.case:38} {one.floor:7.2f} {one.handler:8.2f} {one.most:8.2f} {one.few:10.2f} {growth:>7}"
-        f" {one.round_trips:6} {one.old:9.1f} = {one.old / one.handler:.1f} x"
+        f"{result.case:38} {result.floor:7.2f} {result.handler:8.2f} {result.most:8.2f} {result.few:10.2f} {growth:>7}"
+        f" {result.round_trips:6} {result.old:9.1f} = {result.old / result.handler:.1f} x"
     )
 
 
-def _about(many: Place, few: Place) -> str:
-    with psycopg.connect(many.admin) as connection:
+def _about(large_place: Place, small_place: Place) -> str:
+    with psycopg.connect(large_place.admin) as connection:
         row = connection.execute(
             "select split_part(version(), ' on ', 1), pg_size_pretty(pg_database_size(current_database()))"
         ).fetchone()
     version, size = row or ("", "")
     return (
-        f"reads among {many.count:,} generations of 3 x 4 scenes ({size}), and among {few.count:,}\n"
+        f"reads among {large_place.count:,} generations of 3 x 4 scenes ({size}), and among {small_place.count:,}\n"
         f"{version}, Python {platform.python_version()}, {os.cpu_count()} cores, {datetime.now(UTC):%d %B %Y}"
     )

@@ -53,12 +53,12 @@ def run() -> None:
 
 @contextmanager
 def _database() -> Generator[tuple[GenerationManager, str]]:
-    with scratch() as made:
-        with psycopg.connect(made.admin, autocommit=True) as connection:
+    with scratch() as place:
+        with psycopg.connect(place.admin, autocommit=True) as connection:
             connection.execute(_INCREMENT)
-        db = Database(made.api, setting="DATABASE_URL")
+        db = Database(place.api, setting="DATABASE_URL")
         try:
-            yield GenerationManager(uuid.uuid4(), db=db), made.admin
+            yield GenerationManager(uuid.uuid4(), db=db), place.admin
         finally:
             db.close()
 
@@ -67,12 +67,12 @@ def _round(manager: GenerationManager, admin: str, way: str, threads: int) -> fl
     scenes = [scene for _ in range(GENERATIONS) for scene in _new_scenes(manager)]
     shares = [scenes[number::threads] for number in range(threads)]
     workers = [threading.Thread(target=complete, args=(manager, share, _WAYS[way])) for share in shares]
-    started = time.perf_counter()
+    start = time.perf_counter()
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
-    seconds = time.perf_counter() - started
+    seconds = time.perf_counter() - start
     _check(admin)
     return len(scenes) / seconds
 
@@ -99,6 +99,6 @@ def complete(manager: GenerationManager, scenes: Sequence[str], roll_up: Literal
 def _check(admin: str) -> None:
     """A fast way that counts wrong is none."""
     with psycopg.connect(admin) as connection:
-        wrong = connection.execute("select count(*) from generations where status <> 'completed'").fetchone()
-    if wrong != (0,):
-        raise AssertionError(f"{wrong} generations are not completed though all their scenes are")
+        unfinished = connection.execute("select count(*) from generations where status <> 'completed'").fetchone()
+    if unfinished != (0,):
+        raise AssertionError(f"{unfinished} generations are not completed though all their scenes are")

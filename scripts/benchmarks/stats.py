@@ -78,11 +78,11 @@ _COUNT = """
 
 def run() -> None:
     """Prints the writers' speed with and without the triggers, and how long reads take."""
-    with scratch() as made:
-        db, worker_db = Database(made.api, setting="api"), Database(made.worker, setting="worker")
+    with scratch() as place:
+        db, worker_db = Database(place.api, setting="api"), Database(place.worker, setting="worker")
         try:
-            _write(made, db, Housekeeping(worker_db))
-            _read(made, db)
+            _write(place, db, Housekeeping(worker_db))
+            _read(place, db)
         finally:
             db.close()
             worker_db.close()
@@ -91,38 +91,48 @@ def run() -> None:
 # ------------------------------------------------------------ writing
 
 
-def _write(made: Scratch, db: Database, housekeeping: Housekeeping) -> None:
+def _write(place: Scratch, db: Database, housekeeping: Housekeeping) -> None:
     print(
         f"{THREADS} writers, generations of {SCENES} scenes, median of {ROUNDS} rounds of each kind by turns, fsync on"
     )
     print("triggers  recorded/s  completed/s  merged/s")
     rounds: list[tuple[Rates, Rates]] = []
     for _ in range(ROUNDS):
-        _switch(made.admin, on=False)
-        off = _round(db, housekeeping, counting=False)
-        _switch(made.admin, on=True)
-        rounds.append((off, _round(db, housekeeping, counting=True)))
-    off, on = ([statistics.median(rate) for rate in zip(*rates, strict=True)] for rates in zip(*rounds, strict=True))
-    keep = [statistics.median(with_them[at] / without[at] for without, with_them in rounds) for at in (0, 1)]
-    print(f"off       {off[0]:10.0f}  {off[1]:11.0f}")
-    print(f"on        {on[0]:10.0f}  {on[1]:11.0f}  {on[2]:8.0f}")
-    print(f"keep      {keep[0]:10.2f}  {keep[1]:11.2f}")
+        _switch(place.admin, enabled=False)
+        rates_off = _round(db, housekeeping, counting=False)
+        _switch(place.admin, enabled=True)
+        rounds.append((rates_off, _round(db, housekeeping, counting=True)))
+    rates_off, rates_on = (
+        [statistics.median(rate) for rate in zip(*rates, strict=True)] for rates in zip(*rounds, strict=True)
+    )
+    ratios = [
+        statistics.median(rates_with[index] / rates_without[index] for rates_without, rates_with in rounds)
+        for index in (0, 1)
+    ]
+    print(f"off       {rates_off[0]:10.0f}  {rates_off[1]:11.0f}")
+    print(f"on        {rates_on[0]:10.0f}  {rates_on[1]:11.0f}  {rates_on[2]:8.0f}")
+    print(f"keep      {ratios[0]:10.2f}  {ratios[1]:11.2f}")
 
 
 def _round(db: Database, housekeeping: Housekeeping, *, counting: bool) -> Rates:
     """Generations recorded, scenes completed and changes merged, each a second."""
     manager = GenerationManager(uuid.uuid4(), db=db)
-    recording = _seconds(lambda: _at_once(lambda _: _record(manager)))
+    recording_seconds = _seconds(lambda: _at_once(lambda _: _record(manager)))
     generations = manager.list_generations(THREADS * GENERATIONS_EACH)
-    scenes = [scene["id"] for made in generations for v in made.get("variants", []) for scene in v.get("scenes", [])]
-    completing = _seconds(lambda: _at_once(lambda number: complete(manager, scenes[number::THREADS], RECOUNT)))
-    started = time.perf_counter()
-    merged = housekeeping.merge_stats_deltas(seconds=600)
-    merging = time.perf_counter() - started
-    told, expected = manager.get_stats()["total_videos"], len(scenes) if counting else 0
-    if told != expected:
-        raise AssertionError(f"the statistics tell of {told} videos, not of {expected}")
-    return len(generations) / recording, len(scenes) / completing, merged / merging
+    scenes = [
+        scene["id"]
+        for generation in generations
+        for variant in generation.get("variants", [])
+        for scene in variant.get("scenes", [])
+    ]
+    completing_seconds = _seconds(lambda: _at_once(lambda number: complete(manager, scenes[number::THREADS], RECOUNT)))
+    start = time.perf_counter()
+    merged_count = housekeeping.merge_stats_deltas(seconds=600)
+    merging_seconds = time.perf_counter() - start
+    total, expected = manager.get_stats()["total_videos"], len(scenes) if counting else 0
+    if total != expected:
+        raise AssertionError(f"the statistics tell of {total} videos, not of {expected}")
+    return len(generations) / recording_seconds, len(scenes) / completing_seconds, merged_count / merging_seconds
 
 
 def _record(manager: GenerationManager) -> None:
@@ -138,40 +148,40 @@ def _at_once(work: Callable[[int], None]) -> None:
         writer.join()
 
 
-def _switch(admin: str, *, on: bool) -> None:
+def _switch(admin: str, *, enabled: bool) -> None:
     with psycopg.connect(admin) as connection:
         for table, trigger in connection.execute(_TRIGGERS).fetchall():
-            change = sql.SQL("alter table {} {} trigger {}").format(
-                sql.Identifier(table), sql.SQL("enable" if on else "disable"), sql.Identifier(trigger)
+            statement = sql.SQL("alter table {} {} trigger {}").format(
+                sql.Identifier(table), sql.SQL("enable" if enabled else "disable"), sql.Identifier(trigger)
             )
-            connection.execute(change)
+            connection.execute(statement)
 
 
 # ------------------------------------------------------------ reading
 
 
-def _read(made: Scratch, db: Database) -> None:
+def _read(place: Scratch, db: Database) -> None:
     print(f"\nget_stats(), p50 of {READS} reads")
     print("  days  not merged      ms")
     for days, deltas in SIZES:
         owner_id = uuid.uuid4()
-        _fill(made.admin, _FILL, _FILL_DELTAS, owner_id=owner_id, days=days, deltas=deltas)
+        _fill(place.admin, _FILL, _FILL_DELTAS, owner_id=owner_id, days=days, deltas=deltas)
         print(f"{days:6}  {deltas:10}  {_p50(GenerationManager(owner_id, db=db).get_stats):6.2f}")
     owner_id = uuid.uuid4()
-    with psycopg.connect(made.admin) as connection:
+    with psycopg.connect(place.admin) as connection:
         filled_in = {"count": sql.Literal(COUNTED), "owner_id": sql.Literal(owner_id)}
         connection.execute(sql.SQL(_FILL_RECORD).format(**filled_in))
-    recounting = _seconds(lambda: _fill(made.admin, "select recount_stats()"))
+    recount_seconds = _seconds(lambda: _fill(place.admin, "select recount_stats()"))
     manager = GenerationManager(owner_id, db=db)
-    (counted,) = db.run(owner_id, (_COUNT, {}))
-    told = {name: number for name, number in manager.get_stats().items() if name in counted}
-    if told != {name: float(number) for name, number in counted.items()}:
-        raise AssertionError(f"{told} is not {counted}")
-    reading, counting = _p50(manager.get_stats), _p50(lambda: db.run(owner_id, (_COUNT, {})), times=5)
+    (counts,) = db.run(owner_id, (_COUNT, {}))
+    totals = {name: number for name, number in manager.get_stats().items() if name in counts}
+    if totals != {name: float(number) for name, number in counts.items()}:
+        raise AssertionError(f"{totals} is not {counts}")
+    reading_ms, counting_ms = _p50(manager.get_stats), _p50(lambda: db.run(owner_id, (_COUNT, {})), times=5)
     print(f"\n{COUNTED} generations of {SCENES} scenes")
-    print(f"get_stats()             {reading:8.2f} ms")
-    print(f"counting at every read  {counting:8.2f} ms   {counting / reading:.0f} x")
-    print(f"recount_stats()         {recounting:8.2f} s")
+    print(f"get_stats()             {reading_ms:8.2f} ms")
+    print(f"counting at every read  {counting_ms:8.2f} ms   {counting_ms / reading_ms:.0f} x")
+    print(f"recount_stats()         {recount_seconds:8.2f} s")
 
 
 def _fill(admin: str, *statements: LiteralString, **values: Any) -> None:
@@ -185,6 +195,6 @@ def _p50(call: Callable[[], object], *, times: int = READS) -> float:
 
 
 def _seconds(call: Callable[[], object]) -> float:
-    started = time.perf_counter()
+    start = time.perf_counter()
     call()
-    return time.perf_counter() - started
+    return time.perf_counter() - start

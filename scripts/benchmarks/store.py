@@ -78,25 +78,25 @@ class Stage:
 def run(_: argparse.Namespace) -> int:
     """Prints seconds, ratios and peak memory; 1 if one of them breaks its limit."""
     with _stage(MEGABYTES) as stage:
-        old = _old_way(stage)
-        ours = statistics.median(_ours(stage) for _ in range(ROUNDS))
+        old_s = _old_way(stage)
+        poller_s = statistics.median(_ours(stage) for _ in range(ROUNDS))
         network = SCENES / DOWNLOADS * (LATENCY_SECONDS + stage.video.stat().st_size / BYTES_PER_SECOND)
         processor = SCENES * _ffmpeg_seconds(stage.video) / (os.cpu_count() or 1)
         floor = max(network, processor)
         print(f"{SCENES} videos of {stage.video.stat().st_size / 1e6:.1f} MB, 720p, {DOWNLOADS} connections")
-        print(f"old way, one after the other   {old:6.1f} s")
-        print(f"one poller, median of {ROUNDS}        {ours:6.1f} s   {old / ours:.1f} x faster")
-        print(f"floor: network {network:.1f} s, ffmpeg {processor:.1f} s         {ours / floor:.2f} x the floor")
+        print(f"old way, one after the other   {old_s:6.1f} s")
+        print(f"one poller, median of {ROUNDS}        {poller_s:6.1f} s   {old_s / poller_s:.1f} x faster")
+        print(f"floor: network {network:.1f} s, ffmpeg {processor:.1f} s         {poller_s / floor:.2f} x the floor")
     with _stage(30) as stage:
-        megabytes, with_archive = (_peak_megabytes(stage, archive=archive) for archive in (False, True))
+        megabytes, megabytes_with_archive = (_peak_megabytes(stage, archive=archive) for archive in (False, True))
         print(f"peak memory of the worker and its ffmpegs, {AT_ONCE} videos of 30 MB at once: {megabytes:.0f} MB")
-        print(f"the same while an archive of {AT_ONCE} such videos is built: {with_archive:.0f} MB")
+        print(f"the same while an archive of {AT_ONCE} such videos is built: {megabytes_with_archive:.0f} MB")
     with _stage(1) as stage:
         _queue_rates(stage)
     limits = {
-        f"at least {FASTER} x faster": old / ours >= FASTER,
-        f"at most {FLOOR_RATIO} x the floor": ours / floor <= FLOOR_RATIO,
-        f"at most {MEGABYTES_IN_MEMORY} MB": max(megabytes, with_archive) <= MEGABYTES_IN_MEMORY,
+        f"at least {FASTER} x faster": old_s / poller_s >= FASTER,
+        f"at most {FLOOR_RATIO} x the floor": poller_s / floor <= FLOOR_RATIO,
+        f"at most {MEGABYTES_IN_MEMORY} MB": max(megabytes, megabytes_with_archive) <= MEGABYTES_IN_MEMORY,
     }
     for limit in (limit for limit, holds in limits.items() if not holds):
         print(f"BROKEN  {limit}")
@@ -129,17 +129,15 @@ def _store_old(
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         video, picture = Path(folder) / "video.mp4", Path(folder) / "thumb.jpg"
-        headers = {"Authorization": f"Bearer {KEY}"}
-        url = stage.provider.content_url(video_id)
+        url, headers = stage.provider.content_url(video_id), {"Authorization": f"Bearer {KEY}"}
         with requests.get(url, headers=headers, stream=True, timeout=60) as response, video.open("wb") as file:
             for chunk in response.iter_content(OLD_CHUNK_BYTES):
                 file.write(chunk)
         run = [ffmpeg.executable(), "-hide_banner", "-nostdin", "-i", str(video)]
-        quiet: Any = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        subprocess.run(
-            [*run, "-ss", "1", "-frames:v", "1", "-vf", "scale=640:-2", "-y", str(picture)], check=True, **quiet
-        )
-        subprocess.run([*run, "-f", "null", "-t", "0", "-"], check=True, **quiet)
+        streams: Any = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        picture_options = ("-ss", "1", "-frames:v", "1", "-vf", "scale=640:-2")
+        subprocess.run([*run, *picture_options, "-y", str(picture)], check=True, **streams)
+        subprocess.run([*run, "-f", "null", "-t", "0", "-"], check=True, **streams)
         spaces = settings.spaces()
         client = cast("Any", Session()).client(
             "s3",
@@ -176,9 +174,9 @@ def _finished_jobs(stage: Stage) -> str:
 
 def _check(stage: Stage, scenes: int = SCENES) -> None:
     """A fast way that loses a video is none."""
-    stored = stage.manager.get_stats()["total_videos"]
-    if stored != scenes:
-        raise AssertionError(f"{stored} of {scenes} videos are stored")
+    total = stage.manager.get_stats()["total_videos"]
+    if total != scenes:
+        raise AssertionError(f"{total} of {scenes} videos are stored")
 
 
 # ---------------------------------------------------------------- what it needs
@@ -186,11 +184,11 @@ def _check(stage: Stage, scenes: int = SCENES) -> None:
 
 def _ffmpeg_seconds(video: Path) -> float:
     """The processor time of one inspection."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    start_usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     with tempfile.TemporaryDirectory() as folder:
         ffmpeg.inspect(video, Path(folder) / "thumb.jpg")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    end_usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return end_usage.ru_utime + end_usage.ru_stime - start_usage.ru_utime - start_usage.ru_stime
 
 
 def _peak_megabytes(stage: Stage, *, archive: bool) -> float:
@@ -204,7 +202,7 @@ def _peak_megabytes(stage: Stage, *, archive: bool) -> float:
     child = subprocess.Popen([sys.executable, "-c", program], env=os.environ | {"WORKER_CONCURRENCY": str(AT_ONCE)})
     peak = 0
     while child.poll() is None:
-        peak = max(peak, sum(_memory(one, of=child.pid) for one in _family(child.pid)))
+        peak = max(peak, sum(_memory(member, poller_pid=child.pid) for member in _family(child.pid)))
         time.sleep(0.005)
     _check(stage, SCENES + (AT_ONCE if archive else 0))
     return peak / 1e6
@@ -228,10 +226,11 @@ def _family(pid: int) -> list[psutil.Process]:
         return []
 
 
-def _memory(one: psutil.Process, *, of: int) -> int:
+def _memory(member: psutil.Process, *, poller_pid: int) -> int:
     """In bytes; 0 for a child that is still between fork and exec: it runs in its parent's memory."""
     try:
-        return 0 if one.pid != of and Path(one.exe()).name.startswith("python") else one.memory_info().rss
+        is_forked = member.pid != poller_pid and Path(member.exe()).name.startswith("python")
+        return 0 if is_forked else member.memory_info().rss
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return 0
 
@@ -276,9 +275,9 @@ def _claim_and_complete(queue: JobQueue) -> None:
 
 
 def _seconds(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
+    start = time.perf_counter()
     work()
-    return time.perf_counter() - started
+    return time.perf_counter() - start
 
 
 # ---------------------------------------------------------------- the stage

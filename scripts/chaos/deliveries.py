@@ -29,15 +29,15 @@ class Deliveries:
     def __init__(self, environment: Environment, chance: random.Random) -> None:
         self._env = environment
         self._chance = chance
-        self._seen: set[str] = set()
+        self._sent_jobs: set[str] = set()
         self._waiting: list[Event] = []
         self.counts: Counter[str] = Counter()
 
     def deliver(self) -> None:
         """Some of what has ended since, in any order; what is not delivered now may be, later."""
         for job in self._env.control("GET", "jobs")["jobs"]:
-            if job["status"] in {"completed", "failed"} and job["id"] not in self._seen:
-                self._seen.add(job["id"])
+            if job["status"] in {"completed", "failed"} and job["id"] not in self._sent_jobs:
+                self._sent_jobs.add(job["id"])
                 body = {"type": f"video.{job['status']}", "data": {"id": job["id"]}, "object": "event"}
                 copies = self._chance.choice((0, 1, 1, 2))
                 self.counts[f"webhooks sent {('never', 'once', 'twice')[copies]}"] += 1
@@ -47,21 +47,21 @@ class Deliveries:
             self._send(self._waiting.pop())
 
     def _send(self, event: Event) -> None:
-        how = self._chance.choice(("forged", "stale")) if self._chance.random() < SPOILED_SHARE else ""
-        status = self._post(event, how)
-        self.counts[f"webhooks {how or 'answered'} {status}"] += 1
+        spoiling = self._chance.choice(("forged", "stale")) if self._chance.random() < SPOILED_SHARE else ""
+        status = self._post(event, spoiling)
+        self.counts[f"webhooks {spoiling or 'answered'} {status}"] += 1
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             # As a sender does.
             self._waiting.insert(0, event)
 
-    def _post(self, event: Event, how: str) -> int:
+    def _post(self, event: Event, spoiling: str) -> int:
         webhook_id, body = event
-        key = os.environ["OPENAI_WEBHOOK_SECRET"] if how != "forged" else _secret(b"somebody else")
-        at = datetime.now(UTC) - (STALE if how == "stale" else timedelta())
+        key = os.environ["OPENAI_WEBHOOK_SECRET"] if spoiling != "forged" else _secret(b"somebody else")
+        sent_at = datetime.now(UTC) - (STALE if spoiling == "stale" else timedelta())
         headers = {
             "webhook-id": webhook_id,
-            "webhook-timestamp": str(int(at.timestamp())),
-            "webhook-signature": Webhook(key).sign(webhook_id, at, body.decode()),
+            "webhook-timestamp": str(int(sent_at.timestamp())),
+            "webhook-signature": Webhook(key).sign(webhook_id, sent_at, body.decode()),
             "content-type": "application/json",
         }
         http = {"method": "POST", "path": "", "headers": headers, "queryString": "", "body": body.decode()}

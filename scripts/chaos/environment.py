@@ -78,9 +78,9 @@ class Environment:
         yield
         self.postgres.start()
 
-    def control(self, method: str, what: str, plan: Any = None) -> dict[str, Any]:
+    def control(self, method: str, path: str, plan: Any = None) -> dict[str, Any]:
         """The answer of the simulator's own routes."""
-        url = f"{self.provider_url.removesuffix('/v1')}/simulator/{what}"
+        url = f"{self.provider_url.removesuffix('/v1')}/simulator/{path}"
         return requests.request(method, url, json=plan, timeout=ASK_SECONDS).json()
 
 
@@ -121,7 +121,7 @@ def environment(folder: Path) -> Generator[Environment]:
             }
         )
         small = closing.enter_context(small_folder(folder / "small-temp"))
-        made = Environment(
+        result = Environment(
             postgres,
             database,
             store,
@@ -132,8 +132,8 @@ def environment(folder: Path) -> Generator[Environment]:
             migrate_url=urls["history_migrate"],
             worker_url=urls["history_worker"],
         )
-        made.rows(_PRICES)
-        yield made
+        result.rows(_PRICES)
+        yield result
 
 
 def through(proxy: TcpProxy, url: str) -> str:

@@ -21,14 +21,14 @@ class Failovers:
     """A replica is as the database was for a while, and then the database is as the replica is."""
 
     def __init__(
-        self, environment: Environment, chance: random.Random, *, keep: Callable[[], Callable[[], None]]
+        self, environment: Environment, chance: random.Random, *, save_state: Callable[[], Callable[[], None]]
     ) -> None:
-        """Call what keep() returned with each copy once that copy has become the database."""
+        """Call what save_state() returned with each copy once that copy has become the database."""
         self._env = environment
         self._chance = chance
-        self._keep = keep
+        self._save_state = save_state
         self._restore: Callable[[], None] | None = None
-        self._due = self._latest = 0.0
+        self._due_at = self._latest_at = 0.0
         self._posts = 0
         self._copy = environment.postgres.data.with_name("replica")
         self.counts: Counter[str] = Counter()
@@ -41,19 +41,19 @@ class Failovers:
             # It stays the server's own user's.
             command = ["cp", "--archive", str(self._env.postgres.data), str(self._copy)]
             process.run(command, log=self._env.folder / "replica.log", timeout=COPY_SECONDS)
-        self._restore = self._keep()
+        self._restore = self._save_state()
         self._posts = self._count_posts()
-        self._due = time.monotonic() + self._chance.uniform(*FORGOTTEN)
-        self._latest = time.monotonic() + MAX_FORGOTTEN_SECONDS
+        self._due_at = time.monotonic() + self._chance.uniform(*FORGOTTEN)
+        self._latest_at = time.monotonic() + MAX_FORGOTTEN_SECONDS
         self.counts["replicas that fell behind"] += 1
 
-    def keep_up(self) -> None:
+    def fail_over_when_due(self) -> None:
         """The database fails over once it is time to."""
         now = time.monotonic()
         if (
             self._restore is not None
-            and now >= self._due
-            and (now >= self._latest or self._count_posts() > self._posts)
+            and now >= self._due_at
+            and (now >= self._latest_at or self._count_posts() > self._posts)
         ):
             self.finish()
 

@@ -70,8 +70,8 @@ LIES: Final[dict[str, Fate]] = {
     "nothing": answering("200 OK"),
     "no content": answering("204 No Content"),
     "another ETag": answering("200 OK", etag="0" * 32),
-    "PUTs swallowed": replace(answering("200 OK"), only=b"PUT "),
-    "PUTs swallowed, another ETag": replace(answering("200 OK", etag="0" * 32), only=b"PUT "),
+    "PUTs swallowed": replace(answering("200 OK"), request_start=b"PUT "),
+    "PUTs swallowed, another ETag": replace(answering("200 OK", etag="0" * 32), request_start=b"PUT "),
 }
 #: How far the database's clock goes wrong: more than a lease, so that the living lose theirs.
 CLOCKS: Final = (0, -20, 20)
@@ -149,7 +149,7 @@ class Faults:
         self._clock = clock
         self.counts["database clocks moved"] += 1
 
-    def keep_clock(self) -> Callable[[], None]:
+    def save_clock(self) -> Callable[[], None]:
         """Call what is returned when the database is again as it is now."""
         now = self._clock
 
@@ -178,5 +178,5 @@ class Faults:
 
     def __str__(self) -> str:
         """How often a connection met a bad fate."""
-        database, store = self._env.database.struck, self._env.spaces.struck
+        database, store = self._env.database.fault_count, self._env.spaces.fault_count
         return f"{database} connections to the database failed, {store} to the store"

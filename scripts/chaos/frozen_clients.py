@@ -31,9 +31,9 @@ class FrozenClients:
 
     def freeze_with_a_generation(self) -> None:
         """One stands still with the lock on somebody's generation, if there is any."""
-        there = self._env.rows("select id, owner_id from generations order by id")
-        if there:
-            generation_id, owner_id = self._chance.choice(there)
+        generations = self._env.rows("select id, owner_id from generations order by id")
+        if generations:
+            generation_id, owner_id = self._chance.choice(generations)
             self._freeze(str(owner_id), _LOCK_GENERATION, generation_id)
             self.counts["clients frozen with a generation"] += 1
 
@@ -56,7 +56,7 @@ class FrozenClients:
         wakes = self._chance.random() < 0.5  # noqa: PLR2004
         timer = threading.Timer(FROZEN_SECONDS, _go_on if wakes else connection.pgconn.finish, [connection] * wakes)
         timer.daemon = True
-        self._waking = [(other, kept) for other, kept in self._waking if other.is_alive()]
+        self._waking = [(waking_timer, frozen) for waking_timer, frozen in self._waking if waking_timer.is_alive()]
         self._waking.append((timer, connection))
         timer.start()
 

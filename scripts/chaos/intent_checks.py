@@ -17,29 +17,31 @@ Place = tuple[str, int]
 def read_unknown(admin_url: str, store: ObjectStore) -> dict[Place, str]:
     """The attempts that scripts/reconcile tells of because they have no row, each with its generation."""
     with psycopg.connect(admin_url) as connection:
-        found = [one for one in find_forgotten(connection, Intents(store)) if not isinstance(one, Unreadable)]
-    unknown = [one.intent for one in found if one.kind == "unknown"]
-    return {(str(intent.scene_id), intent.attempt): str(intent.generation_id) for intent in unknown}
+        findings = [
+            finding for finding in find_forgotten(connection, Intents(store)) if not isinstance(finding, Unreadable)
+        ]
+    unknown_intents = [finding.intent for finding in findings if finding.kind == "unknown"]
+    return {(str(intent.scene_id), intent.attempt): str(intent.generation_id) for intent in unknown_intents}
 
 
-def check_intents(payments: Payments, told: Collection[Place]) -> Iterator[Finding]:
+def check_intents(payments: Payments, reported: Collection[Place]) -> Iterator[Finding]:
     """Each POST that may have made a job has its intent, which denies neither it nor its job; each paid job is known.
 
-    A job that no attempt has must be told by scripts/reconcile as one whose attempt, one of told, has no row; what was
-    purged may be known to nobody any more.
+    A job that no attempt has must be reported by scripts/reconcile as one whose attempt has no row. A purged job may be
+    known to nobody any more.
     """
     intents = payments.intents
-    yield from (("wrong_intents", wrong) for wrong in intents.wrong)
-    for _, attempts, posted in payments.posts_by_prompt():
+    yield from (("wrong_intents", problem) for problem in intents.problems)
+    for _, attempts, posts in payments.posts_by_prompt():
         for attempt in attempts:
             intent = intents.by_attempt.get(_place(attempt))
-            yield from _check_attempt(attempt, intent, is_posted=bool(posted[attempt["attempt"]]))
-    had = {(row["scene_id"], row["video_id"]) for row in payments.attempts if row["outcome"] != FORGOTTEN}
+            yield from _check_attempt(attempt, intent, is_posted=bool(posts[attempt["attempt"]]))
+    known_jobs = {(row["scene_id"], row["video_id"]) for row in payments.attempts if row["outcome"] != FORGOTTEN}
     for place, intent in intents.by_attempt.items():
         if intent.job_id is None:
             continue
         yield from _check_job(intent, payments.jobs.get(intent.job_id))
-        if (place[0], intent.job_id) not in had and not intent.purged and place not in told:
+        if (place[0], intent.job_id) not in known_jobs and not intent.purged and place not in reported:
             yield "unrecorded_jobs", f"{intent.key} names {intent.job_id}, which no attempt has, and nobody tells of it"
 
 
@@ -57,8 +59,8 @@ def _check_job(intent: Intent, job: Row | None) -> Iterator[Finding]:
     if job is None:
         yield "wrong_intents", f"{intent.key} names {intent.job_id}, and the provider has made no such job"
         return
-    made = VideoRequest(job["prompt"], job["model"], job["size"], int(job["seconds"]))
-    if fingerprint(made) != intent.request_sha256:
+    request = VideoRequest(job["prompt"], job["model"], job["size"], int(job["seconds"]))
+    if fingerprint(request) != intent.request_sha256:
         yield "wrong_intents", f"{intent.key} names {intent.job_id}, which was made of another request"
 
 

@@ -94,14 +94,16 @@ class Payments:
         for post in self.open_posts:
             posts[post["prompt"]].append(post)
         for prompt in attempts.keys() | posts.keys():
-            posted: defaultdict[int | None, list[Row]] = defaultdict(list)
+            posts_by_attempt: defaultdict[int | None, list[Row]] = defaultdict(list)
             for post in posts[prompt]:
-                came_at = datetime.fromtimestamp(post["arrived_at"], UTC)
-                begun = [
-                    row["attempt"] for row in attempts[prompt] if row["intended_at"] and row["intended_at"] <= came_at
+                arrived_at = datetime.fromtimestamp(post["arrived_at"], UTC)
+                numbers = [
+                    row["attempt"]
+                    for row in attempts[prompt]
+                    if row["intended_at"] and row["intended_at"] <= arrived_at
                 ]
-                posted[max(begun, default=None)].append(post)
-            yield prompt, attempts[prompt], posted
+                posts_by_attempt[max(numbers, default=None)].append(post)
+            yield prompt, attempts[prompt], posts_by_attempt
 
 
 def watch(admin_url: str) -> None:
@@ -117,11 +119,11 @@ def read_payments(admin_url: str, store: ObjectStore, provider_url: str) -> Paym
         attempts = cursor.execute(_ATTEMPTS).fetchall()
         if cursor.execute("select 1 from pg_namespace where nspname = 'witness'").fetchone():
             attempts += cursor.execute(_PURGED_ATTEMPTS).fetchall()
-    jobs, posts = _told(provider_url, "jobs"), _told(provider_url, "arrivals")
+    jobs, posts = _read_simulator(provider_url, "jobs"), _read_simulator(provider_url, "arrivals")
     prompts = {row["prompt"] for row in (*attempts, *posts)}
     intents = read_intents(store, prompts)
-    known = {_place(attempt) for attempt in attempts}
-    forgotten = [_forgotten(intents, place) for place in intents.by_attempt if place not in known]
+    places = {_place(attempt) for attempt in attempts}
+    forgotten = [_forgotten(intents, place) for place in intents.by_attempt if place not in places]
     attempts = [_posted(attempt, intents.by_attempt.get(_place(attempt))) for attempt in attempts]
     return Payments([*attempts, *forgotten], posts, {job["id"]: job for job in jobs}, intents)
 
@@ -157,45 +159,45 @@ def _forgotten(intents: BucketIntents, place: tuple[str, int]) -> Row:
     }
 
 
-def _told(provider_url: str, what: str) -> list[Row]:
-    url = f"{provider_url.removesuffix('/v1')}/simulator/{what}"
-    return requests.get(url, timeout=ASK_SECONDS).json()[what]
+def _read_simulator(provider_url: str, kind: str) -> list[Row]:
+    url = f"{provider_url.removesuffix('/v1')}/simulator/{kind}"
+    return requests.get(url, timeout=ASK_SECONDS).json()[kind]
 
 
-def check_posts(payments: Payments, told: Collection[tuple[str, int]]) -> Iterator[Finding]:
+def check_posts(payments: Payments, reported: Collection[tuple[str, int]]) -> Iterator[Finding]:
     """An attempt was posted once at most, all its POSTs that provably made no job aside, and names the job it made.
 
-    What nobody heard of and the database has forgotten is not lost while scripts/reconcile tells of it, as of told.
+    A job that nobody heard of and the database has forgotten is not lost while scripts/reconcile reports it.
     """
-    for prompt, attempts, posted in payments.posts_by_prompt():
-        for post in posted[None]:
+    for prompt, attempts, posts in payments.posts_by_prompt():
+        for post in posts[None]:
             yield "double_posts", f"{prompt!r} was posted before any intent was committed"
             if post["job_id"]:
                 yield "lost_jobs", f"no attempt knows {post['job_id']}, a paid job of {prompt!r}"
         for attempt in attempts:
-            is_told = attempt["video_id"] is None and (attempt["scene_id"], attempt["attempt"]) in told
-            yield from _check_attempt(attempt, posted[attempt["attempt"]], is_told=is_told)
+            is_reported = attempt["video_id"] is None and (attempt["scene_id"], attempt["attempt"]) in reported
+            yield from _check_attempt(attempt, posts[attempt["attempt"]], is_reported=is_reported)
 
 
-def _check_attempt(attempt: Row, posts: Sequence[Row], *, is_told: bool) -> Iterator[Finding]:
+def _check_attempt(attempt: Row, posts: Sequence[Row], *, is_reported: bool) -> Iterator[Finding]:
     name = f"attempt {attempt['attempt']} of {attempt['prompt']!r}"
     for _ in posts[1:]:
         answers = ", ".join(post["answer"] or "nothing" for post in posts)
         yield "double_posts", f"{name} was posted {len(posts)} times: {answers}"
     if posts and _denies(attempt) and not attempt["purged"]:
         yield "untold_posts", f"{name} was posted, and says {attempt['outcome']} {attempt['error_code']}"
-    made = {post["job_id"] for post in posts if post["job_id"]}
+    job_ids = {post["job_id"] for post in posts if post["job_id"]}
     # Whose generation was purged wanted nothing of it any more: what the database had forgotten stayed so.
-    for lost in sorted(made - {attempt["video_id"]}) if not attempt["purged"] and not is_told else []:
-        yield "lost_jobs", f"no attempt knows {lost}, a paid job of {attempt['prompt']!r}"
-    if attempt["video_id"] is not None and attempt["video_id"] not in made:
+    for job_id in sorted(job_ids - {attempt["video_id"]}) if not attempt["purged"] and not is_reported else []:
+        yield "lost_jobs", f"no attempt knows {job_id}, a paid job of {attempt['prompt']!r}"
+    if attempt["video_id"] is not None and attempt["video_id"] not in job_ids:
         yield "lost_jobs", f"{name} names {attempt['video_id']}, which no POST of it made"
 
 
 def _denies(attempt: Row) -> bool:
     """Whether the attempt says that no POST of it can have made a job."""
-    refused = attempt["outcome"] == "failed" and attempt["error_code"] in _REFUSED
-    return attempt["video_id"] is None and (refused or attempt["outcome"] == "not_sent")
+    is_refused = attempt["outcome"] == "failed" and attempt["error_code"] in _REFUSED
+    return attempt["video_id"] is None and (is_refused or attempt["outcome"] == "not_sent")
 
 
 def check_costs(
@@ -220,30 +222,30 @@ def check_costs(
     for generation in generations:
         expected = _sum(costs[generation["id"]])
         if generation["actual_cost"] != expected:
-            said = f"says {generation['actual_cost']}, and its jobs cost {expected}"
-            yield "wrong_costs", f"generation {generation['id']} {said}"
+            problem = f"says {generation['actual_cost']}, and its jobs cost {expected}"
+            yield "wrong_costs", f"generation {generation['id']} {problem}"
 
 
-def _cost(job: Row, at: datetime, host: str | None, prices: Iterable[Row]) -> Decimal | None:
+def _cost(job: Row, moment: datetime, host: str | None, prices: Iterable[Row]) -> Decimal | None:
     """None where nobody knows what such a video cost."""
-    valid = [
+    valid_prices = [
         price
         for price in prices
         if (price["provider"], price["model"]) == (host, job["model"])
         and price["size"] in {job["size"], "*"}
-        and price["valid_from"] <= at
-        and (price["valid_to"] is None or at < price["valid_to"])
+        and price["valid_from"] <= moment
+        and (price["valid_to"] is None or moment < price["valid_to"])
     ]
-    closest = max(valid, key=lambda price: (price["size"] != "*", price["valid_from"]), default=None)
+    closest = max(valid_prices, key=lambda price: (price["size"] != "*", price["valid_from"]), default=None)
     return closest["usd_per_second"] * int(job["seconds"]) if closest else None
 
 
 def _sum(costs: Sequence[Decimal | None]) -> Decimal | None:
-    known = [cost for cost in costs if cost is not None]
-    return sum(known, Decimal()).quantize(CENT, ROUND_HALF_UP) if costs and len(known) == len(costs) else None
+    amounts = [cost for cost in costs if cost is not None]
+    return sum(amounts, Decimal()).quantize(CENT, ROUND_HALF_UP) if costs and len(amounts) == len(costs) else None
 
 
 def count_unposted(payments: Payments) -> int:
     """The number of attempts beyond the POSTs that may have made a job: those that were refused or never left."""
-    posted = Counter(post["prompt"] for post in payments.open_posts)
-    return sum((Counter(attempt["prompt"] for attempt in payments.attempts) - posted).values())
+    post_counts = Counter(post["prompt"] for post in payments.open_posts)
+    return sum((Counter(attempt["prompt"] for attempt in payments.attempts) - post_counts).values())

@@ -58,7 +58,7 @@ class Pollers:
         self._started = 0
         self.counts: Counter[str] = Counter()
 
-    def keep_up(self) -> None:
+    def start_missing(self) -> None:
         """As many run as should."""
         for poller in [poller for poller in self._running if poller.process.poll() is not None]:
             self._running.remove(poller)
@@ -85,15 +85,15 @@ class Pollers:
 
     def freeze_one(self) -> None:
         """One of them does nothing for a while, and does not know it; its leases are others' when it goes on."""
-        fresh = [poller for poller in self._running if not poller.was_frozen]
-        if fresh:
-            poller = self._chance.choice(fresh)
+        never_frozen = [poller for poller in self._running if not poller.was_frozen]
+        if never_frozen:
+            poller = self._chance.choice(never_frozen)
             poller.process.send_signal(signal.SIGSTOP)
             poller.was_frozen = True
             # Not by whoever may be waiting for what it has locked.
-            thaw = threading.Timer(FROZEN_SECONDS, poller.process.send_signal, [signal.SIGCONT])
-            thaw.daemon = True
-            thaw.start()
+            timer = threading.Timer(FROZEN_SECONDS, poller.process.send_signal, [signal.SIGCONT])
+            timer.daemon = True
+            timer.start()
             self.counts["pollers frozen"] += 1
 
     def fill_their_folders(self) -> None:
@@ -116,7 +116,7 @@ class Pollers:
         """Others work from now on, held back by nothing, their clocks right."""
         self.close()
         self._limits = {}
-        self.keep_up()
+        self.start_missing()
 
     def close(self) -> None:
         """None is left."""

@@ -115,8 +115,8 @@ class Proof:
         failed = ",".join(f"{code}:{number}" for code, number in sorted(self.failed.items())) or "none"
         return " ".join([*(f"{name}={value}" for name, value in figures.items()), f"failed={failed}"])
 
-    def found(self, figure: str, problem: str) -> None:
-        """One more of this figure, and why."""
+    def add_problem(self, figure: str, problem: str) -> None:
+        """Adds one to this figure, and the problem to the list."""
         setattr(self, figure, getattr(self, figure) + 1)
         self.problems.append(problem)
 
@@ -136,18 +136,20 @@ def prove(admin_url: str, store: ObjectStore, provider_url: str) -> Proof:
             for query in (_SCENES, _VARIANTS, _GENERATIONS, _JOBS, _VERSIONS, _UNFETCHED, _AWAITED)
         )
     for job in jobs:
-        proof.found("jobs_left", f"scene {job['scene_id']} is still to {job['step']}: {job['last_error']}")
+        proof.add_problem("jobs_left", f"scene {job['scene_id']} is still to {job['step']}: {job['last_error']}")
         proof.leases_left += job["lease_token"] is not None
     _check_scenes(proof, scenes)
     for attempt in unfetched:
-        said = f"is {attempt['outcome']}, and has no video"
-        proof.found("unfetched_jobs", f"attempt {attempt['attempt']} of scene {attempt['id']} {said}")
+        detail = f"is {attempt['outcome']}, and has no video"
+        proof.add_problem("unfetched_jobs", f"attempt {attempt['attempt']} of scene {attempt['id']} {detail}")
     videos = [
         scene_key(row["generation_id"], row["variant_type"], row["scene_number"], attempt=row["attempt"])
         for row in awaited
     ]
-    spared = {*videos, *map(thumbnail_key, videos)}
-    _check_objects(proof, [*scenes, *versions], store, forgotten=set(unknown.values()), spared=spared)
+    spared_keys = {*videos, *map(thumbnail_key, videos)}
+    _check_objects(
+        proof, [*scenes, *versions], store, forgotten_generations=set(unknown.values()), spared_keys=spared_keys
+    )
     _check_totals(proof, variants, generations)
     _check_statistics(proof, scenes, generations)
     proof.provider_jobs = len(payments.jobs)
@@ -162,7 +164,7 @@ def prove(admin_url: str, store: ObjectStore, provider_url: str) -> Proof:
         *check_intents(payments, unknown),
         *check_costs(admin_url, provider_url, payments, unknown),
     ):
-        proof.found(figure, problem)
+        proof.add_problem(figure, problem)
     return proof
 
 
@@ -174,55 +176,60 @@ def _check_scenes(proof: Proof, scenes: Sequence[Row]) -> None:
         if status == "completed":
             proof.completed += 1
             if scene["outcome"] != "stored" or scene["video_url"] is None:
-                proof.found("unfinished_scenes", f"{name} is completed, its attempt {scene['outcome']}")
+                proof.add_problem("unfinished_scenes", f"{name} is completed, its attempt {scene['outcome']}")
             elif scene["own"] != [scene["video_url"], scene["thumbnail_url"]]:
-                proof.found("wrong_objects", f"{name} has other objects than its attempt: {scene['own']}")
+                proof.add_problem("wrong_objects", f"{name} has other objects than its attempt: {scene['own']}")
         elif status == "failed":
             proof.failed[str(code)] = proof.failed.get(str(code), 0) + 1
             if not _fits(scene):
-                proof.found("unfit_failures", f"{name} failed as {code}: {scene['error_message']}")
+                proof.add_problem("unfit_failures", f"{name} failed as {code}: {scene['error_message']}")
         else:
-            proof.found("unfinished_scenes", f"{name} is {status}")
+            proof.add_problem("unfinished_scenes", f"{name} is {status}")
 
 
 def _fits(scene: Row) -> bool:
     """Whether this failure is what the prompt asked for, or a person, or a POST that may have made no job."""
-    code, asked = scene["error_code"], read_directives(scene["prompt"])
+    code, directives = scene["error_code"], read_directives(scene["prompt"])
     if code == "submit_unknown":
         # That the provider has no job of it is checked with the payments.
         return scene["video_id"] is None
     if code == "cancelled":
         return scene["deleted"]
-    wanted = {end[0] for end in (asked.rejection, asked.failure) if end}
+    codes = {end[0] for end in (directives.rejection, directives.failure) if end}
     return code in FAILURE_CODES and (
-        code in {"provider_failed" if end == "provider_error" else end for end in wanted}
-        or (code == "expired" and asked.expires_after is not None)
+        code in {"provider_failed" if end == "provider_error" else end for end in codes}
+        or (code == "expired" and directives.expires_after is not None)
     )
 
 
 def _check_objects(
-    proof: Proof, rows: Sequence[Row], store: ObjectStore, *, forgotten: Collection[str], spared: Collection[str]
+    proof: Proof,
+    rows: Sequence[Row],
+    store: ObjectStore,
+    *,
+    forgotten_generations: Collection[str],
+    spared_keys: Collection[str],
 ) -> None:
     """Every object is named by a row, every named object is there, and a video is its own prompt's, whole.
 
-    rows are the scenes, and the attempts with their own videos. What is there of forgotten generations is paid for: it
-    stays until a person decides. What is spared is a late attempt's, which goes on with it once it is restored.
+    rows are the scenes, and the attempts with their own videos. Objects of forgotten generations are paid for: they
+    stay until a person decides. A spared key is a late attempt's, which goes on with its object once it is restored.
     """
-    named: defaultdict[str | None, list[Row]] = defaultdict(list)
+    rows_by_key: defaultdict[str | None, list[Row]] = defaultdict(list)
     for row in rows:
         for url in (row["video_url"], row["thumbnail_url"]):
             if url is not None:
-                named[owned_key(url, row["generation_id"])].append(row)
-    stored = {key for key, _modified in store.keys("") if not key.startswith(intents.PREFIX)}
-    for key in sorted(stored - named.keys()):
-        if key.split("/")[1] not in forgotten and key not in spared:
-            proof.found("orphans", f"no row names the object {key}")
-    for key, owners in named.items():
-        problem = _check_object(store, key, owners) if key in stored else None
-        if key not in stored:
-            proof.found("missing", f"scene {owners[0]['id']} names an object that is not there: {key}")
+                rows_by_key[owned_key(url, row["generation_id"])].append(row)
+    keys = {key for key, _modified in store.keys("") if not key.startswith(intents.PREFIX)}
+    for key in sorted(keys - rows_by_key.keys()):
+        if key.split("/")[1] not in forgotten_generations and key not in spared_keys:
+            proof.add_problem("orphans", f"no row names the object {key}")
+    for key, owners in rows_by_key.items():
+        problem = _check_object(store, key, owners) if key in keys else None
+        if key not in keys:
+            proof.add_problem("missing", f"scene {owners[0]['id']} names an object that is not there: {key}")
         elif problem is not None:
-            proof.found("wrong_objects", problem)
+            proof.add_problem("wrong_objects", problem)
 
 
 def _check_object(store: ObjectStore, key: str | None, owners: Sequence[Row]) -> str | None:
@@ -245,29 +252,29 @@ def _check_totals(proof: Proof, variants: Sequence[Row], generations: Sequence[R
         scenes = variant["scenes"]
         expected = (_status(scenes, some_are_enough=False), scenes.count("completed"), len(scenes))
         if (variant["status"], variant["scenes_completed"], variant["total_scenes"]) != expected:
-            proof.found("wrong_totals", f"variant {variant['id']} is not {expected}: {dict(variant)}")
+            proof.add_problem("wrong_totals", f"variant {variant['id']} is not {expected}: {dict(variant)}")
     for generation in generations:
         scenes = generation["scenes"]
-        failed = scenes.count("failed")
+        failed_count = scenes.count("failed")
         expected = (
             _status(scenes, some_are_enough=True),
-            f"{failed} of {len(scenes)} scenes failed" if failed else None,
+            f"{failed_count} of {len(scenes)} scenes failed" if failed_count else None,
         )
         if (generation["status"], generation["error_message"]) != expected:
-            proof.found("wrong_totals", f"generation {generation['id']} is not {expected}: {dict(generation)}")
+            proof.add_problem("wrong_totals", f"generation {generation['id']} is not {expected}: {dict(generation)}")
 
 
 def _check_statistics(proof: Proof, scenes: Sequence[Row], generations: Sequence[Row]) -> None:
     """What each owner is told adds up to what is there."""
     for owner in {generation["owner_id"] for generation in generations}:
-        own = [row for row in generations if row["owner_id"] == owner and not row["deleted"]]
+        generations_of_owner = [row for row in generations if row["owner_id"] == owner and not row["deleted"]]
         videos = [
             row for row in scenes if row["owner_id"] == owner and not row["deleted"] and row["status"] == "completed"
         ]
-        costs = [row["actual_cost"] for row in own]
+        costs = [row["actual_cost"] for row in generations_of_owner]
         expected: dict[str, Any] = {
-            "total_generations": len(own),
-            **{status: sum(row["status"] == status for row in own) for status in get_args(Status)},
+            "total_generations": len(generations_of_owner),
+            **{status: sum(row["status"] == status for row in generations_of_owner) for status in get_args(Status)},
             "total_cost": float(sum(cost for cost in costs if cost is not None)),
             "cost_unknown": costs.count(None),
             "total_videos": len(videos),
@@ -275,14 +282,14 @@ def _check_statistics(proof: Proof, scenes: Sequence[Row], generations: Sequence
             "total_seconds": sum(row["duration"] for row in videos),
         }
         stats = GenerationManager(owner).get_stats()
-        told = {name: stats.get(name) for name in expected}
-        if told != expected:
-            proof.found("wrong_totals", f"owner {owner} is told {told}, and there is {expected}")
+        totals = {name: stats.get(name) for name in expected}
+        if totals != expected:
+            proof.add_problem("wrong_totals", f"owner {owner} is told {totals}, and there is {expected}")
 
 
 def _status(scenes: Sequence[str], *, some_are_enough: bool) -> Status:
     pending, processing, completed, failed = get_args(Status)
     if set(scenes) - {completed, failed}:
         return pending if set(scenes) == {pending} else processing
-    enough = "completed" in scenes if some_are_enough else "failed" not in scenes
-    return completed if enough else failed
+    is_completed = "completed" in scenes if some_are_enough else "failed" not in scenes
+    return completed if is_completed else failed

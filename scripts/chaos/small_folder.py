@@ -34,9 +34,9 @@ class SmallFolder:
         if self._is_mounted:
             room = os.statvfs(self._path)
             with (self._path / _FILLER).open("ab") as filler:
-                wanted = room.f_bavail * room.f_frsize - spare_bytes
+                size = room.f_bavail * room.f_frsize - spare_bytes
                 with suppress(OSError):
-                    os.posix_fallocate(filler.fileno(), filler.tell(), max(1, wanted))
+                    os.posix_fallocate(filler.fileno(), filler.tell(), max(1, size))
         else:
             _limit(users, spare_bytes)
         timer = threading.Timer(FULL_SECONDS, self._make_room, [users])

@@ -59,11 +59,11 @@ class Soak:
     users: Users
     clients: FrozenClients
     failovers: Failovers
-    told_at: float = 0.0
+    printed_at: float = 0.0
 
     def storm(self, seconds: float) -> None:
         """Everything happens, each thing so many times a second and once at least."""
-        often: list[tuple[float, Callable[[], None]]] = [
+        rates: list[tuple[float, Callable[[], None]]] = [
             (1.5, self.users.record),
             (1.0, self.users.retry_one),
             (0.4, self.users.delete_one),
@@ -85,36 +85,36 @@ class Soak:
             (0.05, self.clients.freeze_at_its_turn),
             *((0.04, partial(self.faults.lie, kind)) for kind in LIES),
         ]
-        missed = [happen for _, happen in often]
-        happenings = sorted(
+        pending = [action for _, action in rates]
+        schedule = sorted(
             (
-                (self.chance.uniform(0, seconds if number else seconds * FIRST_SHARE), happen)
-                for rate, happen in often
+                (self.chance.uniform(0, seconds if number else seconds * FIRST_SHARE), action)
+                for rate, action in rates
                 for number in range(max(1, round(rate * seconds)))
             ),
-            key=lambda happening: happening[0],
+            key=lambda entry: entry[0],
         )
-        begun = time.monotonic()
-        for at, happen in happenings:
-            if not self._wait(begun + at, until=begun + seconds):
+        start = time.monotonic()
+        for offset, action in schedule:
+            if not self._wait(start + offset, deadline=start + seconds):
                 break
-            happen()
-            if happen in missed:
-                missed.remove(happen)
-        self._wait(begun + seconds, until=begun + seconds)
+            action()
+            if action in pending:
+                pending.remove(action)
+        self._wait(start + seconds, deadline=start + seconds)
         # On a slow machine.
-        for happen in missed:
-            happen()
+        for action in pending:
+            action()
         self.failovers.finish()
         self.clients.close()
 
-    def _wait(self, moment: float, *, until: float) -> bool:
+    def _wait(self, moment: float, *, deadline: float) -> bool:
         """Whether the moment came before it was too late; as many pollers as should are at work meanwhile."""
         pause = threading.Event()
-        while (now := time.monotonic()) < until:
-            self.pollers.keep_up()
-            self.failovers.keep_up()
-            self._tell()
+        while (now := time.monotonic()) < deadline:
+            self.pollers.start_missing()
+            self.failovers.fail_over_when_due()
+            self._print_progress()
             if now >= moment:
                 return True
             pause.wait(min(TICK_SECONDS, moment - now))
@@ -126,14 +126,14 @@ class Soak:
         self.users.stop()
         self.pollers.begin_anew()
         pause = threading.Event()
-        begun = time.monotonic()
+        start = time.monotonic()
         while self.users.waiting() or self._recover():
-            if time.monotonic() > begun + seconds:
+            if time.monotonic() > start + seconds:
                 return False
-            self.pollers.keep_up()
+            self.pollers.start_missing()
             self.deliveries.deliver()
             self._come_due()
-            self._tell()
+            self._print_progress()
             pause.wait(TICK_SECONDS)
         return True
 
@@ -151,33 +151,33 @@ class Soak:
                 f"update jobs set run_at = {end} where lease_token is not null and run_at > {end}", *[LEASE_SECONDS] * 2
             )
 
-    def _tell(self) -> None:
-        if time.monotonic() - self.told_at > PROGRESS_SECONDS:
-            self.told_at = time.monotonic()
+    def _print_progress(self) -> None:
+        if time.monotonic() - self.printed_at > PROGRESS_SECONDS:
+            self.printed_at = time.monotonic()
             print(f"{self}", flush=True)
 
     def __str__(self) -> str:
         """The figures until now."""
         parts = (self.users, self.pollers, self.faults, self.deliveries, self.clients, self.failovers)
         counts = sum((part.counts for part in parts), Counter[str]())
-        figures = ", ".join(f"{number} {what}" for what, number in sorted(counts.items()))
+        figures = ", ".join(f"{number} {name}" for name, number in sorted(counts.items()))
         return f"{self.users.waiting()} waiting, {self.faults}, {figures}"
 
 
 def soak(folder: Path, *, minutes: float, seed: int) -> Proof:
     """The proof after so many minutes of faults, and as long as all the work takes to get done then."""
     chance = random.Random(seed)  # noqa: S311 - the same happenings for the same seed
-    with environment(folder) as at, ExitStack() as closing:
-        faults = Faults(at, chance)
+    with environment(folder) as env, ExitStack() as closing:
+        faults = Faults(env, chance)
         run = Soak(
-            at,
+            env,
             chance,
-            Pollers(at, chance),
-            Deliveries(at, chance),
+            Pollers(env, chance),
+            Deliveries(env, chance),
             faults,
-            Users(at, chance, [uuid4() for _ in range(OWNERS)]),
-            FrozenClients(at, chance),
-            Failovers(at, chance, keep=faults.keep_clock),
+            Users(env, chance, [uuid4() for _ in range(OWNERS)]),
+            FrozenClients(env, chance),
+            Failovers(env, chance, save_state=faults.save_clock),
         )
         closing.callback(run.clients.close)
         closing.callback(run.pollers.close)
@@ -187,9 +187,9 @@ def soak(folder: Path, *, minutes: float, seed: int) -> Proof:
         run.drain(minutes * 60 * DRAIN_SHARE + SPARE_SECONDS)
         run.pollers.close()
         # What the last of them had sent half of never arrives.
-        at.spaces.cut_all()
+        env.spaces.cut_all()
         run.users.purge_the_rest()
-        return prove(at.admin_url, at.store, at.provider_url)
+        return prove(env.admin_url, env.store, env.provider_url)
 
 
 def main() -> int:

@@ -59,38 +59,40 @@ class Users:
 
     def retry_one(self) -> None:
         """A person retries a failed scene, and confirms that the provider has no job of an unanswered POST."""
-        failed = self._env.rows("""
+        scenes = self._env.rows("""
             select s.id::text, s.owner_id, s.error_code
             from scenes s join variants v on v.id = s.variant_id join generations g on g.id = v.generation_id
             where s.status = 'failed' and g.deleted_at is null order by s.id
         """)
-        if failed:
-            scene_id, owner_id, code = self._chance.choice(failed)
+        if scenes:
+            scene_id, owner_id, code = self._chance.choice(scenes)
             confirmed = code == "submit_unknown"
             self._try("retries", lambda: GenerationManager(owner_id).retry_scene(scene_id, confirmed=confirmed))
 
     def delete_one(self) -> None:
         """A generation is deleted, whatever is under way for it, some for good."""
-        there = self._env.rows("select id::text, owner_id from generations where deleted_at is null order by id")
-        if there:
-            generation_id, owner_id = self._chance.choice(there)
+        generations = self._env.rows("select id::text, owner_id from generations where deleted_at is null order by id")
+        if generations:
+            generation_id, owner_id = self._chance.choice(generations)
             purge = self._chance.random() < PURGE_SHARE
             self._try("deletes", lambda: GenerationManager(owner_id).delete_generation(generation_id, purge=purge))
 
     def restore_one(self) -> None:
         """A deleted generation is wanted back."""
-        deleted = self._env.rows("select id::text, owner_id from generations where deleted_at is not null order by id")
-        if deleted:
-            generation_id, owner_id = self._chance.choice(deleted)
+        generations = self._env.rows(
+            "select id::text, owner_id from generations where deleted_at is not null order by id"
+        )
+        if generations:
+            generation_id, owner_id = self._chance.choice(generations)
             self._try("restores", lambda: GenerationManager(owner_id).restore_generation(generation_id))
 
-    def _try(self, what: str, do: Callable[[], object]) -> None:
+    def _try(self, action: str, call: Callable[[], object]) -> None:
         """It is done, or the person is told why not; nobody insists."""
         try:
-            if do():
-                self.counts[what] += 1
+            if call():
+                self.counts[action] += 1
         except (Unavailable, Conflict, NotFound) as error:
-            self.counts[f"{what}: {type(error).__name__}"] += 1
+            self.counts[f"{action}: {type(error).__name__}"] += 1
 
     def purge(self) -> None:
         """A purge is begun; one that is still at work is killed."""
@@ -104,11 +106,11 @@ class Users:
     def purge_the_rest(self) -> bool:
         """Whether what was to be purged is gone for good; nobody works any more, so no fence is needed."""
         self.stop()
-        last = self._begin_purge(0)
+        purge = self._begin_purge(0)
         try:
-            last.wait(PURGE_SECONDS)
+            purge.wait(PURGE_SECONDS)
         except subprocess.TimeoutExpired:
-            last.kill()
+            purge.kill()
         return not self._env.rows("select 1 from generations where purge_at <= now()")
 
     def _begin_purge(self, fenced_seconds: int) -> subprocess.Popen[bytes]:

@@ -22,7 +22,7 @@ from scripts.local.stack import Stack
 VARIANTS = ("soft", "medium", "aggressive")
 #: What one scene costs at the last published price: 0.10 US dollars a second.
 PRICE_PER_SECOND = 0.10
-LOOK_SECONDS = 0.4
+PROGRESS_INTERVAL_SECONDS = 0.4
 #: A demo that has not finished by then will not.
 PATIENCE_SECONDS = 600
 SHOTS = ("a morning kitchen", "the product in a hand", "a street at noon", "friends at a table")
@@ -37,33 +37,33 @@ class DemoFailed(RuntimeError):
     """Not everything is stored; the text says what and why."""
 
 
-def run_demo(running: Stack, folder: Path, afterwards: ExitStack, *, goes_on: bool) -> None:
+def run_demo(local_stack: Stack, folder: Path, closing: ExitStack, *, stays_up: bool) -> None:
     """One generation ends with every scene stored and told in a table; DemoFailed otherwise.
 
-    goes_on says whether the stack runs on afterwards, so that what is printed to try works at once.
-    A demo that was broken off, even while the stack was stopping, is gone on with: every step may be done again. That
-    it is over is noted `afterwards`.
+    stays_up says whether the stack runs on, so that the printed suggestions work at once.
+    A demo that was broken off, even while the stack was stopping, is continued: every step may be done again. The
+    generation is recorded as finished when `closing` ends.
     """
     source = make_source(folder / "demo" / "source.mp4")
-    over = folder / "demo" / "over"
+    finished_file = folder / "demo" / "over"
     pipeline = PipelineIntegrator()
-    generation_id = _unfinished(pipeline.gen_manager, source, over) or pipeline.start_generation(
+    generation_id = _unfinished(pipeline.gen_manager, source, finished_file) or pipeline.start_generation(
         str(source), "file", VARIANTS, _estimate()
     )
     print(f"\ngeneration {generation_id}\nsource     {source}\n", flush=True)
     _record(pipeline, generation_id, source)
-    generation = _follow(running, generation_id)
+    generation = _follow(local_stack, generation_id)
     if _resolve_unknown(pipeline.gen_manager, generation):
-        generation = _follow(running, generation_id)
-    print(_table(running, generation), flush=True)
-    print(_totals(running, generation), flush=True)
+        generation = _follow(local_stack, generation_id)
+    print(_table(local_stack, generation), flush=True)
+    print(_totals(local_stack, generation), flush=True)
     pipeline.save_evaluation_metadata(generation_id, evaluate(generation))
-    afterwards.callback(_note, over, generation_id)
-    failed = [scene for _, scene in _scenes(generation) if scene["status"] != "completed"]
-    if failed:
-        reasons = "; ".join(sorted({f"{scene['error_code']}: {scene['error_message']}" for scene in failed}))
-        raise DemoFailed(f"{len(failed)} of {len(_scenes(generation))} scenes have no video: {reasons}")
-    print(_to_try(running, generation, goes_on=goes_on), flush=True)
+    closing.callback(_record_finished, finished_file, generation_id)
+    failed_scenes = [scene for _, scene in _scenes(generation) if scene["status"] != "completed"]
+    if failed_scenes:
+        reasons = "; ".join(sorted({f"{scene['error_code']}: {scene['error_message']}" for scene in failed_scenes}))
+        raise DemoFailed(f"{len(failed_scenes)} of {len(_scenes(generation))} scenes have no video: {reasons}")
+    print(_suggestions(local_stack, generation, stays_up=stays_up), flush=True)
 
 
 # ---------------------------------------------------------------- the ad
@@ -75,12 +75,12 @@ def make_source(path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         shots = ("testsrc2", "smptehdbars", "mandelbrot", "rgbtestsrc")
         inputs = [part for shot in shots for part in ("-f", "lavfi", "-t", "2", "-i", f"{shot}=s=360x640:r=24")]
-        joined = "".join(f"[{n}:v]format=yuv420p,setsar=1[v{n}];" for n in range(len(shots)))
-        joined += "".join(f"[v{n}]" for n in range(len(shots))) + f"concat=n={len(shots)}:v=1[v]"
-        sound = ("-f", "lavfi", "-t", str(2 * len(shots)), "-i", "sine=frequency=330")
-        new = path.with_suffix(".new.mp4")
-        _ffmpeg(*inputs, *sound, "-filter_complex", joined, "-map", "[v]", "-map", f"{len(shots)}:a", "-y", str(new))
-        new.replace(path)
+        graph = "".join(f"[{n}:v]format=yuv420p,setsar=1[v{n}];" for n in range(len(shots)))
+        graph += "".join(f"[v{n}]" for n in range(len(shots))) + f"concat=n={len(shots)}:v=1[v]"
+        tone = ("-f", "lavfi", "-t", str(2 * len(shots)), "-i", "sine=frequency=330")
+        new_path = path.with_suffix(".new.mp4")
+        _ffmpeg(*inputs, *tone, "-filter_complex", graph, "-map", "[v]", "-map", f"{len(shots)}:a", "-y", str(new_path))
+        new_path.replace(path)
     return path.resolve()
 
 
@@ -88,8 +88,8 @@ def analyse(source: Path) -> dict[str, Any]:
     """What ffmpeg measures of the source: its duration and scene cuts in seconds, and its resolution."""
     thumbnail = source.with_suffix(".jpg")
     inspection = ffmpeg.inspect(source, thumbnail)
-    said = _ffmpeg("-i", str(source), "-vf", "select='gt(scene,0.3)',showinfo", "-f", "null", "-")
-    cuts = [round(float(at), 2) for at in re.findall(r"pts_time:\s*([0-9.]+)", said)]
+    log = _ffmpeg("-i", str(source), "-vf", "select='gt(scene,0.3)',showinfo", "-f", "null", "-")
+    cuts = [round(float(moment), 2) for moment in re.findall(r"pts_time:\s*([0-9.]+)", log)]
     return {
         "duration": inspection.seconds,
         "resolution": inspection.resolution,
@@ -101,7 +101,7 @@ def analyse(source: Path) -> dict[str, Any]:
 
 
 def _ffmpeg(*arguments: str) -> str:
-    done = subprocess.run(
+    result = subprocess.run(
         [ffmpeg.executable(), "-hide_banner", "-nostdin", *arguments],
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -109,9 +109,9 @@ def _ffmpeg(*arguments: str) -> str:
         check=False,
         timeout=60,
     )
-    if done.returncode:
-        raise DemoFailed(f"ffmpeg failed: {done.stderr.strip().splitlines()[-1]}")
-    return done.stderr
+    if result.returncode:
+        raise DemoFailed(f"ffmpeg failed: {result.stderr.strip().splitlines()[-1]}")
+    return result.stderr
 
 
 def _estimate() -> float:
@@ -122,15 +122,22 @@ def _estimate() -> float:
 # ---------------------------------------------------------------- the pipeline
 
 
-def _unfinished(manager: GenerationManager, source: Path, over: Path) -> str | None:
-    """The demo's generation that was broken off, if there is one: its newest, unless it is noted as over."""
-    noted = over.read_text().split() if over.exists() else []
-    newest = next((one["id"] for one in manager.list_generations(100) if one["source_video_url"] == str(source)), None)
-    return None if newest in noted else newest
+def _unfinished(manager: GenerationManager, source: Path, finished_file: Path) -> str | None:
+    """The demo's generation that was broken off, if there is one: its newest, unless it is recorded as finished."""
+    finished_ids = finished_file.read_text().split() if finished_file.exists() else []
+    newest = next(
+        (
+            generation["id"]
+            for generation in manager.list_generations(100)
+            if generation["source_video_url"] == str(source)
+        ),
+        None,
+    )
+    return None if newest in finished_ids else newest
 
 
-def _note(over: Path, generation_id: str) -> None:
-    with over.open("a") as file:
+def _record_finished(finished_file: Path, generation_id: str) -> None:
+    with finished_file.open("a") as file:
         file.write(f"{generation_id}\n")
 
 
@@ -147,8 +154,8 @@ def _record(pipeline: PipelineIntegrator, generation_id: str, source: Path) -> N
 
 
 def _prompts(variant: str, generation_id: str) -> list[str]:
-    take = generation_id[-6:]
-    return [f"Scene {n}, {variant}: {shot}; {MOODS[variant]} (take {take})" for n, shot in enumerate(SHOTS, 1)]
+    take_number = generation_id[-6:]
+    return [f"Scene {n}, {variant}: {shot}; {MOODS[variant]} (take {take_number})" for n, shot in enumerate(SHOTS, 1)]
 
 
 def _resolve_unknown(manager: GenerationManager, generation: Mapping[str, Any]) -> bool:
@@ -176,34 +183,34 @@ def evaluate(generation: Mapping[str, Any]) -> dict[str, Any]:
         for variant, scene in _scenes(generation)
         if scene["status"] == "completed"
     }
-    good = sum(all(fit.values()) for fit in fits.values())
-    return {"scenes": fits, "score": round(good / len(fits), 3) if fits else None}
+    fitting_count = sum(all(checks.values()) for checks in fits.values())
+    return {"scenes": fits, "score": round(fitting_count / len(fits), 3) if fits else None}
 
 
 # ---------------------------------------------------------------- what is shown
 
 
-def _follow(running: Stack, generation_id: str) -> dict[str, Any]:
+def _follow(local_stack: Stack, generation_id: str) -> dict[str, Any]:
     """The generation as the API shows it once all its scenes are over; meanwhile its progress is shown."""
-    shown = ""
+    printed = ""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
-        generation = _get(running, f"/api/history/generations/{generation_id}")["generation"]
+        generation = _get(local_stack, f"/api/history/generations/{generation_id}")["generation"]
         progress = _progress(generation)
-        if progress != shown:
-            lines = shown.count("\n")
-            back = f"\x1b[{lines}A\x1b[J" if sys.stdout.isatty() and lines else ""
-            print(back + progress, end="", flush=True)
-            shown = progress
+        if progress != printed:
+            lines = printed.count("\n")
+            erasure = f"\x1b[{lines}A\x1b[J" if sys.stdout.isatty() and lines else ""
+            print(erasure + progress, end="", flush=True)
+            printed = progress
         if all(scene["status"] in {"completed", "failed"} for _, scene in _scenes(generation)):
             return generation
         if time.monotonic() > deadline:
             raise DemoFailed(f"the scenes are not finished after {PATIENCE_SECONDS} s; the logs tell more")
-        time.sleep(LOOK_SECONDS)
+        time.sleep(PROGRESS_INTERVAL_SECONDS)
 
 
-def _get(running: Stack, path: str) -> dict[str, Any]:
-    response = requests.get(running.url + path, timeout=30)
+def _get(local_stack: Stack, path: str) -> dict[str, Any]:
+    response = requests.get(local_stack.url + path, timeout=30)
     answer = cast("dict[str, Any]", response.json()) if "json" in response.headers.get("Content-Type", "") else {}
     if not response.ok:
         raise DemoFailed(f"GET {path} answered {response.status_code}: {answer.get('error', response.text[:200])}")
@@ -228,19 +235,19 @@ def _scenes(generation: Mapping[str, Any]) -> list[tuple[dict[str, Any], dict[st
     return [(variant, scene) for variant in generation["variants"] for scene in variant["scenes"]]
 
 
-def _table(running: Stack, generation: Mapping[str, Any]) -> str:
+def _table(local_stack: Stack, generation: Mapping[str, Any]) -> str:
     rows = [("variant", "scene", "status", "duration", "resolution", "size", "link")]
     for variant, scene in _scenes(generation):
-        stored = scene["status"] == "completed"
+        is_stored = scene["status"] == "completed"
         rows.append(
             (
                 variant["variant_type"],
                 str(scene["scene_number"]),
                 scene["status"],
-                f"{scene['duration']} s" if stored else "-",
+                f"{scene['duration']} s" if is_stored else "-",
                 scene["resolution"] or "-",
-                f"{scene['file_size'] / 1000:.0f} kB" if stored else "-",
-                f"{running.url}/api/history/scenes/{scene['id']}/video" if stored else str(scene["error_code"]),
+                f"{scene['file_size'] / 1000:.0f} kB" if is_stored else "-",
+                f"{local_stack.url}/api/history/scenes/{scene['id']}/video" if is_stored else str(scene["error_code"]),
             )
         )
     return "\n" + _aligned(rows)
@@ -253,15 +260,15 @@ def _aligned(rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def _totals(running: Stack, generation: Mapping[str, Any]) -> str:
-    stored = [scene for _, scene in _scenes(generation) if scene["status"] == "completed"]
-    megabytes = sum(scene["file_size"] for scene in stored) / 1e6
-    seconds = sum(scene["duration"] for scene in stored)
+def _totals(local_stack: Stack, generation: Mapping[str, Any]) -> str:
+    stored_scenes = [scene for _, scene in _scenes(generation) if scene["status"] == "completed"]
+    megabytes = sum(scene["file_size"] for scene in stored_scenes) / 1e6
+    seconds = sum(scene["duration"] for scene in stored_scenes)
     actual = generation["actual_cost"]
-    stats = _get(running, "/api/history/stats")["stats"]
+    stats = _get(local_stack, "/api/history/stats")["stats"]
     return "\n".join(
         [
-            f"\n{len(stored)} videos, {seconds} s, {megabytes:.1f} MB",
+            f"\n{len(stored_scenes)} videos, {seconds} s, {megabytes:.1f} MB",
             f"cost: estimated {generation['cost_estimate']:.2f} USD, actual "
             + (f"{actual:.2f} USD" if actual is not None else "unknown (nobody reported it)"),
             f"in the library: generations {stats['completed']}, videos {stats['total_videos']}",
@@ -269,14 +276,14 @@ def _totals(running: Stack, generation: Mapping[str, Any]) -> str:
     )
 
 
-def _to_try(running: Stack, generation: Mapping[str, Any], *, goes_on: bool) -> str:
-    api = f"{running.url}/api/history"
+def _suggestions(local_stack: Stack, generation: Mapping[str, Any], *, stays_up: bool) -> str:
+    api = f"{local_stack.url}/api/history"
     scene = _scenes(generation)[0][1]
     download = f"{api}/generations/{generation['id']}/download"
     body = '{"source_video_url": "https://video.example/ad", "prompts": {"ultra": ["Scene 1, ultra: a rocket"]}}'
     return "\n".join(
         [
-            "\nto try next" + (":" if goes_on else ", once scripts/dev is started again:"),
+            "\nto try next" + (":" if stays_up else ", once scripts/dev is started again:"),
             f"  curl '{api}/library?limit=1'",
             f"  curl '{api}/generations/{generation['id']}'",
             f"  curl '{api}/variants/{generation['variants'][0]['id']}/scenes'",

@@ -31,11 +31,11 @@ def main() -> int:
             forget(arguments.folder)
         for part, setting in external_parts().items():
             print(f"not starting {part}: {setting} is set, so what it names is used", flush=True)
-        started = time.monotonic()
-        with ExitStack() as afterwards, stack(_options(arguments)) as running:
-            print(f"ready after {time.monotonic() - started:.1f} s\n{_where(running, arguments.folder)}", flush=True)
+        start = time.monotonic()
+        with ExitStack() as closing, stack(_options(arguments)) as local_stack:
+            print(f"ready after {time.monotonic() - start:.1f} s\n{_where(local_stack, arguments.folder)}", flush=True)
             if arguments.demo or arguments.once:
-                run_demo(running, arguments.folder, afterwards, goes_on=not arguments.once)
+                run_demo(local_stack, arguments.folder, closing, stays_up=not arguments.once)
             if not arguments.once:
                 print("\nCtrl-C stops everything; what is recorded stays.", flush=True)
                 signal.pause()
@@ -70,13 +70,13 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _where(running: Stack, folder: Path) -> str:
+def _where(local_stack: Stack, folder: Path) -> str:
     return "\n".join(
         [
-            f"  library    {running.url}/",
-            f"  functions  {running.url}/api",
-            f"  provider   {running.environment['SORA_BASE_URL']}",
-            f"  objects    {running.environment['DO_SPACES_ENDPOINT']}",
+            f"  library    {local_stack.url}/",
+            f"  functions  {local_stack.url}/api",
+            f"  provider   {local_stack.environment['SORA_BASE_URL']}",
+            f"  objects    {local_stack.environment['DO_SPACES_ENDPOINT']}",
             f"  logs       {folder / 'logs'}",
         ]
     )
@@ -90,13 +90,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--folder", type=Path, default=Path(".local"), help="where everything is kept (.local)")
     parser.add_argument("--minute", type=float, default=1.0, help="seconds that a minute of the schedule takes (1)")
     parser.add_argument("--render-seconds", type=float, default=1.0, help="seconds the simulator takes for a video (1)")
-    for name, what in (
+    for name, meaning in (
         ("", "the functions"),
         ("postgres-", "Postgres"),
         ("spaces-", "SeaweedFS"),
         ("sora-", "the simulator"),
     ):
-        parser.add_argument(f"--{name}port", type=_port, help=f"the port of {what}")
+        parser.add_argument(f"--{name}port", type=_port, help=f"the port of {meaning}")
     return parser
 
 

@@ -9,7 +9,7 @@ LOOPBACK = "127.0.0.1"
 
 # Linux gives outgoing connections ports from 32768 on: one of those could be gone between choosing and listening.
 _RANGE = range(10_000, 32_768)
-_TRIED = 1_000
+_CANDIDATES = 1_000
 
 
 class PortTakenError(RuntimeError):
@@ -24,7 +24,7 @@ def free_port() -> int:
 def free_ports(count: int, *, avoid: Collection[int] = ()) -> list[int]:
     """Distinct ports that nothing listens on, none of them in `avoid`."""
     # The plain random module would deal two test runs with one seed the same ports.
-    candidates = random.SystemRandom().sample(_RANGE, _TRIED)
+    candidates = random.SystemRandom().sample(_RANGE, _CANDIDATES)
     return list(islice((port for port in candidates if port not in avoid and is_free(port)), count))
 
 
@@ -33,11 +33,11 @@ def is_free(port: int) -> bool:
     return _refusal(port) is None
 
 
-def require_free(port: int, *, of: str) -> None:
+def require_free(port: int, *, user: str) -> None:
     """Returns if a server could listen on the port now; raises PortTakenError, naming whom it is for, if not."""
     refusal = _refusal(port)
     if refusal is not None:
-        raise PortTakenError(f"Port {port} of {LOOPBACK} is not free for {of}: {refusal}.")
+        raise PortTakenError(f"Port {port} of {LOOPBACK} is not free for {user}: {refusal}.")
 
 
 def _refusal(port: int) -> str | None:

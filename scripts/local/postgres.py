@@ -153,7 +153,7 @@ class Postgres:
     def _choose_port(self) -> int:
         if self._fixed_port is None:
             return ports.free_port()
-        ports.require_free(self._fixed_port, of="Postgres")
+        ports.require_free(self._fixed_port, user="Postgres")
         return self._fixed_port
 
     def _command(self) -> list[str]:
@@ -166,5 +166,5 @@ class Postgres:
 
 def _version(program: Path) -> int:
     """A program's major version, as in "initdb (PostgreSQL) 15.18"."""
-    said = subprocess.run([program, "--version"], capture_output=True, check=True, text=True).stdout
-    return int(said.partition("(PostgreSQL) ")[2].partition(".")[0])
+    output = subprocess.run([program, "--version"], capture_output=True, check=True, text=True).stdout
+    return int(output.partition("(PostgreSQL) ")[2].partition(".")[0])

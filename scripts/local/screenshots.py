@@ -48,36 +48,36 @@ def main() -> None:
     """Every picture is there, below --into."""
     parser = argparse.ArgumentParser(prog="scripts/screenshots", description=__doc__)
     parser.add_argument("--into", type=Path, default=Path(".local/screenshots"))
-    into = cast("Path", parser.parse_args().into)
-    into.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, stack(Options(Path(folder), render_seconds=0.2)) as running:
-        shown = _record(f"{running.url}/api/history")
+    target = cast("Path", parser.parse_args().into)
+    target.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, stack(Options(Path(folder), render_seconds=0.2)) as local_stack:
+        generation_id = _record(f"{local_stack.url}/api/history")
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
-            for name, draw in _PICTURES.items():
-                draw(browser, running.url, shown).screenshot(path=into / f"{name}.png")
-                print(into / f"{name}.png", flush=True)
+            for name, open_picture in _PICTURES.items():
+                open_picture(browser, local_stack.url, generation_id).screenshot(path=target / f"{name}.png")
+                print(target / f"{name}.png", flush=True)
             browser.close()
 
 
 def _record(api: str) -> str:
     """The id of the generation to look at, once all but the last one are over."""
     ids: dict[str, str] = {}
-    for source, variants, ending in _ADS:
+    for source, variants, directive in _ADS:
         prompts = {
             kind: [f"Scene {n}, {_MOODS[kind]}: {shot}" for n, shot in enumerate(_SHOTS, 1)] for kind in variants
         }
-        prompts[variants[-1]][-1] += f" {ending}"
+        prompts[variants[-1]][-1] += f" {directive}"
         body = {"source_video_url": f"https://cdn.example/ads/{source}", "source_video_type": "url", "prompts": prompts}
         ids[source] = _call("POST", f"{api}/generations", json=body)["generation_id"]
-    chosen = ids["protein-snack_v2.mp4"]
-    _call("PATCH", f"{api}/generations/{chosen}/metadata", json={"original_analysis": _ANALYSIS})
+    generation_id = ids["protein-snack_v2.mp4"]
+    _call("PATCH", f"{api}/generations/{generation_id}/metadata", json={"original_analysis": _ANALYSIS})
     deadline = time.monotonic() + PATIENCE_S
     while _call("GET", f"{api}/generations?status=pending,processing")["count"] > 1:
         if time.monotonic() > deadline:
             raise TimeoutError("the videos do not come")
         time.sleep(0.5)
-    return chosen
+    return generation_id
 
 
 def _call(method: str, url: str, **options: Any) -> dict[str, Any]:
@@ -87,8 +87,8 @@ def _call(method: str, url: str, **options: Any) -> dict[str, Any]:
 
 
 def _open(browser: Browser, url: str, *, answer: Callable[[Any], None] | None = None, **options: Any) -> Page:
-    asked: dict[str, Any] = {"viewport": SIZE, **options}
-    page = browser.new_context(**asked).new_page()
+    context_options: dict[str, Any] = {"viewport": SIZE, **options}
+    page = browser.new_context(**context_options).new_page()
     if answer:
         page.route(LIST, answer)
     page.goto(url)
@@ -98,18 +98,18 @@ def _open(browser: Browser, url: str, *, answer: Callable[[Any], None] | None = 
     return page
 
 
-def _detail(browser: Browser, url: str, shown: str, **options: Any) -> Page:
-    return _open(browser, f"{url}/?generation={shown}", **options)
+def _detail(browser: Browser, url: str, generation_id: str, **options: Any) -> Page:
+    return _open(browser, f"{url}/?generation={generation_id}", **options)
 
 
-def _player(browser: Browser, url: str, shown: str) -> Page:
-    page = _open(browser, f"{url}/?generation={shown}&play=medium-2")
+def _player(browser: Browser, url: str, generation_id: str) -> Page:
+    page = _open(browser, f"{url}/?generation={generation_id}&play=medium-2")
     page.wait_for_function("() => document.querySelector('.player video').currentTime > 0.5")
     return page
 
 
-def _compare(browser: Browser, url: str, shown: str) -> Page:
-    page = _open(browser, f"{url}/?generation={shown}&compare=1")
+def _compare(browser: Browser, url: str, generation_id: str) -> Page:
+    page = _open(browser, f"{url}/?generation={generation_id}&compare=1")
     page.wait_for_function("() => document.querySelector('.compare video').currentTime > 0.5")
     return page
 
@@ -120,15 +120,15 @@ def _keys(browser: Browser, url: str, _: str) -> Page:
     return page
 
 
-def _known(browser: Browser, url: str, shown: str) -> Page:
-    page = _detail(browser, url, shown)
+def _known(browser: Browser, url: str, generation_id: str) -> Page:
+    page = _detail(browser, url, generation_id)
     page.get_by_role("heading", name="Analysis").click()
     page.get_by_role("heading", name="Analysis").scroll_into_view_if_needed()
     return page
 
 
 def _nothing(route: Any) -> None:
-    nothing: dict[str, Any] = {
+    empty_page: dict[str, Any] = {
         "success": True,
         "generations": [],
         "count": 0,
@@ -136,7 +136,7 @@ def _nothing(route: Any) -> None:
         "next_cursor": None,
         "next_offset": None,
     }
-    route.fulfill(json=nothing)
+    route.fulfill(json=empty_page)
 
 
 def _error(route: Any) -> None:
@@ -156,9 +156,9 @@ _PICTURES: Final[dict[str, Callable[[Browser, str, str], Page]]] = {
     "empty": lambda browser, url, _: _open(browser, url, answer=_nothing),
     "error": lambda browser, url, _: _open(browser, url, answer=_error),
     "dark": lambda browser, url, _: _open(browser, url, color_scheme="dark"),
-    "dark-detail": lambda browser, url, shown: _detail(browser, url, shown, color_scheme="dark"),
+    "dark-detail": lambda browser, url, generation_id: _detail(browser, url, generation_id, color_scheme="dark"),
     "narrow": lambda browser, url, _: _open(browser, url, **_NARROW),
-    "narrow-detail": lambda browser, url, shown: _detail(browser, url, shown, **_NARROW),
+    "narrow-detail": lambda browser, url, generation_id: _detail(browser, url, generation_id, **_NARROW),
 }
 
 

@@ -128,17 +128,17 @@ class SeaweedFS:
     def _choose_port(self) -> int:
         if self._fixed_port is None:
             return ports.free_port()
-        ports.require_free(self._fixed_port, of="SeaweedFS")
+        ports.require_free(self._fixed_port, user="SeaweedFS")
         return self._fixed_port
 
     def _choose_inner_ports(self) -> dict[str, int]:
         """Those of the last start, when they can be had: folders and sockets are named after them and would pile up."""
         file = self.data / "ports"
-        chosen = [int(port) for port in file.read_text().split()] if file.exists() else []
-        if len(chosen) != len(_INNER_PORTS) or self.port in chosen or not all(map(ports.is_free, chosen)):
-            chosen = ports.free_ports(len(_INNER_PORTS), avoid=[self.port])
-            file.write_text(" ".join(map(str, chosen)))
-        return dict(zip(_INNER_PORTS, chosen, strict=True))
+        numbers = [int(port) for port in file.read_text().split()] if file.exists() else []
+        if len(numbers) != len(_INNER_PORTS) or self.port in numbers or not all(map(ports.is_free, numbers)):
+            numbers = ports.free_ports(len(_INNER_PORTS), avoid=[self.port])
+            file.write_text(" ".join(map(str, numbers)))
+        return dict(zip(_INNER_PORTS, numbers, strict=True))
 
     def _command(self) -> list[str]:
         flags = {**_FLAGS, **self._inner_ports, "s3.port": self.port}
@@ -152,10 +152,10 @@ class SeaweedFS:
             "AWS_SECRET_ACCESS_KEY": self._secret_key,
         }
 
-    def _wait_until_it_stores(self, started: subprocess.Popen[bytes]) -> None:
+    def _wait_until_it_stores(self, server: subprocess.Popen[bytes]) -> None:
         client = self._client()
         try:
-            process.wait_until(lambda: self._stores(client), process=started, log=self.log, timeout=_READY_S)
+            process.wait_until(lambda: self._stores(client), process=server, log=self.log, timeout=_READY_S)
         finally:
             client.close()
 
@@ -166,7 +166,7 @@ class SeaweedFS:
                 client.create_bucket(Bucket=self.bucket)
             client.put_bucket_cors(Bucket=self.bucket, CORSConfiguration=_CORS)
             client.put_object(Bucket=self.bucket, Key=_PROBE, Body=b"yes")
-            found = client.get_object(Bucket=self.bucket, Key=_PROBE)["Body"].read()
+            content = client.get_object(Bucket=self.bucket, Key=_PROBE)["Body"].read()
             client.delete_object(Bucket=self.bucket, Key=_PROBE)
         except ClientError as error:
             if error.response["Error"]["Code"] == "InvalidBucketName":
@@ -174,7 +174,7 @@ class SeaweedFS:
             return False
         except BotoCoreError:
             return False
-        return found == b"yes"
+        return content == b"yes"
 
     def _client(self) -> Any:
         # boto3 has no types; importing it takes as long as the server takes to boot, so it is done meanwhile.

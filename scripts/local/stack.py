@@ -33,7 +33,7 @@ from scripts.operate.migrate import migrate
 
 DATABASE = "history"
 #: In the stack's folder, what it keeps of itself between runs.
-KEPT = "kept.json"
+VALUES_FILE = "kept.json"
 SIMULATOR_READY_S = 20
 #: Of the functions, unless something else has it.
 USUAL_PORT = 8787
@@ -96,26 +96,26 @@ def stack(options: Options) -> Generator[Stack]:
     """
     with ExitStack() as closing:
         closing.enter_context(_sole_use(options.folder))
-        kept = _Kept(options.folder)
-        environment = dict.fromkeys(UNUSED, UNSET) | DEFAULTS | kept.settings()
+        values = _StoredValues(options.folder)
+        environment = dict.fromkeys(UNUSED, UNSET) | DEFAULTS | values.settings()
         environment |= {
             name: value for name, value in os.environ.items() if value and (name in environment or _is_ours(name))
         }
         external = external_parts()
         if "Postgres" not in external:
-            environment |= _start_postgres(closing, options, kept)
+            environment |= _start_postgres(closing, options, values)
         if "SeaweedFS" not in external:
-            environment |= _start_spaces(closing, options, kept)
+            environment |= _start_spaces(closing, options, values)
         if "the simulator" not in external:
-            environment |= _start_simulator(closing, options, kept)
+            environment |= _start_simulator(closing, options, values)
         os.environ.update(environment)
         if not external.keys() & {"Postgres", "the simulator"}:
             _price_the_simulator(environment["MIGRATE_DATABASE_URL"])
         _check_settings()
-        port = options.port or kept.port("functions", first=USUAL_PORT)
+        port = options.port or values.port("functions", first=USUAL_PORT)
         functions = options.deploy(environment)
         url = closing.enter_context(host(functions, port=port, logs=_logs(options.folder), minute=options.minute))
-        kept.remember_port("functions", urlsplit(url).port or 0)
+        values.remember_port("functions", urlsplit(url).port or 0)
         yield Stack(url, environment)
 
 
@@ -126,11 +126,11 @@ def external_parts() -> dict[str, str]:
 
 def forget(folder: Path) -> None:
     """Guarantees that nothing of earlier runs is left in the folder; NotConfigured for a folder of something else."""
-    if (folder / KEPT).exists():
+    if (folder / VALUES_FILE).exists():
         with _sole_use(folder):
             shutil.rmtree(folder)
     elif folder.is_dir() and any(folder.iterdir()):
-        raise NotConfigured(f"--reset: {folder} holds no {KEPT}, so it is not of scripts/dev and stays as it is")
+        raise NotConfigured(f"--reset: {folder} holds no {VALUES_FILE}, so it is not of scripts/dev and stays as it is")
 
 
 @contextmanager
@@ -150,16 +150,16 @@ def _sole_use(folder: Path) -> Generator[None]:
         yield
 
 
-class _Kept:
-    """What stays the same between runs: secrets, the owner, and the ports."""
+class _StoredValues:
+    """The values that stay the same between runs: secrets, the owner, and the ports."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / KEPT
+        self._path = folder / VALUES_FILE
         self._values: dict[str, str] = json.loads(self._path.read_text()) if self._path.exists() else {}
 
     @property
     def owner_id(self) -> str:
-        return self._keep("owner_id", str(uuid.uuid4()))
+        return self._store_once("owner_id", str(uuid.uuid4()))
 
     def settings(self) -> dict[str, str]:
         return {
@@ -169,7 +169,7 @@ class _Kept:
         }
 
     def secret(self, name: str) -> str:
-        return self._keep(f"secret_{name}", secrets.token_hex(24))
+        return self._store_once(f"secret_{name}", secrets.token_hex(24))
 
     def port(self, service: str, *, first: int = 0) -> int:
         """The port of the last run, or the first one, if it is free; else another."""
@@ -184,17 +184,17 @@ class _Kept:
         self._values[f"port_{service}"] = str(port)
         self._write()
 
-    def _keep(self, name: str, value: str) -> str:
+    def _store_once(self, name: str, value: str) -> str:
         if name not in self._values:
             self._values[name] = value
             self._write()
         return self._values[name]
 
     def _write(self) -> None:
-        new = self._path.with_suffix(".new")
-        new.touch(mode=0o600)
-        new.write_text(json.dumps(self._values, indent=1))
-        new.replace(self._path)
+        new_path = self._path.with_suffix(".new")
+        new_path.touch(mode=0o600)
+        new_path.write_text(json.dumps(self._values, indent=1))
+        new_path.replace(self._path)
 
 
 def _logs(folder: Path) -> Path:
@@ -203,15 +203,15 @@ def _logs(folder: Path) -> Path:
     return logs
 
 
-def _start_postgres(closing: ExitStack, options: Options, kept: _Kept) -> dict[str, str]:
-    port = options.postgres_port or kept.port("postgres")
-    server = closing.enter_context(Postgres(options.folder / "postgres", port=port, password=kept.secret("postgres")))
-    kept.remember_port("postgres", server.port)
+def _start_postgres(closing: ExitStack, options: Options, values: _StoredValues) -> dict[str, str]:
+    port = options.postgres_port or values.port("postgres")
+    server = closing.enter_context(Postgres(options.folder / "postgres", port=port, password=values.secret("postgres")))
+    values.remember_port("postgres", server.port)
     with psycopg.connect(server.admin_url, autocommit=True) as connection:
         if not connection.execute("select 1 from pg_database where datname = %s", [DATABASE]).fetchone():
             connection.execute(f"create database {DATABASE}")  # pyright: ignore[reportArgumentType, reportCallIssue]
-    passwords = {login: kept.secret(login) for login in LOGINS}
-    create_logins(server.url(DATABASE, "postgres", kept.secret("postgres")), passwords)
+    passwords = {login: values.secret(login) for login in LOGINS}
+    create_logins(server.url(DATABASE, "postgres", values.secret("postgres")), passwords)
     urls = {login: server.url(DATABASE, login, password) for login, password in passwords.items()}
     migrate(urls["history_migrate"])
     return {
@@ -221,11 +221,11 @@ def _start_postgres(closing: ExitStack, options: Options, kept: _Kept) -> dict[s
     }
 
 
-def _start_spaces(closing: ExitStack, options: Options, kept: _Kept) -> dict[str, str]:
-    access_key, secret_key = "local", kept.secret("spaces")
-    port = options.spaces_port or kept.port("spaces")
-    ports.require_free(port, of="SeaweedFS")
-    behind = closing.enter_context(
+def _start_spaces(closing: ExitStack, options: Options, values: _StoredValues) -> dict[str, str]:
+    access_key, secret_key = "local", values.secret("spaces")
+    port = options.spaces_port or values.port("spaces")
+    ports.require_free(port, user="SeaweedFS")
+    seaweedfs = closing.enter_context(
         SeaweedFS(
             options.folder / "spaces",
             access_key=access_key,
@@ -233,8 +233,8 @@ def _start_spaces(closing: ExitStack, options: Options, kept: _Kept) -> dict[str
             bucket=DEFAULTS["DO_SPACES_BUCKET"],
         )
     )
-    server = closing.enter_context(StrictStore(behind.port, port=port))
-    kept.remember_port("spaces", server.port)
+    server = closing.enter_context(StrictStore(seaweedfs.port, port=port))
+    values.remember_port("spaces", server.port)
     return {
         "DO_SPACES_ENDPOINT": server.endpoint,
         "DO_SPACES_ACCESS_KEY": access_key,
@@ -243,18 +243,18 @@ def _start_spaces(closing: ExitStack, options: Options, kept: _Kept) -> dict[str
     }
 
 
-def _start_simulator(closing: ExitStack, options: Options, kept: _Kept) -> dict[str, str]:
+def _start_simulator(closing: ExitStack, options: Options, values: _StoredValues) -> dict[str, str]:
     # Scenes name the server that knows their jobs, so it must be found again where it was.
-    port = options.sora_port or kept.same_port("sora") or ports.free_port()
-    ports.require_free(port, of="The simulator")
-    key = kept.secret("sora")
+    port = options.sora_port or values.same_port("sora") or ports.free_port()
+    ports.require_free(port, user="The simulator")
+    key = values.secret("sora")
     command = [sys.executable, "-m", "scripts.local.simulator", "--port", str(port), "--api-key", key]
     command += ["--data", str(options.folder / "sora"), "--render-seconds", str(options.render_seconds)]
     log = _logs(options.folder) / "simulator.log"
     child = process.start(command, log=log, cwd=ROOT)
     closing.callback(process.stop, child, timeout=3)
     process.wait_until(lambda: not ports.is_free(port), process=child, log=log, timeout=SIMULATOR_READY_S)
-    kept.remember_port("sora", port)
+    values.remember_port("sora", port)
     return {"SORA_BASE_URL": f"http://{ports.LOOPBACK}:{port}/v1", "OPENAI_API_KEY": key}
 
 

@@ -26,17 +26,17 @@ _VARY: Final = "Origin, Access-Control-Request-Headers, Access-Control-Request-M
 class StrictStore:
     """Stands before the server at a port of loopback, as long as the with block."""
 
-    def __init__(self, behind: int, *, port: int | None = None) -> None:
-        self._behind = behind
+    def __init__(self, target_port: int, *, port: int | None = None) -> None:
+        self._target_port = target_port
         self._port = port
         self._server: _Server | None = None
 
     def __enter__(self) -> Self:
         if self._port is not None:
-            ports.require_free(self._port, of="SeaweedFS")
+            ports.require_free(self._port, user="SeaweedFS")
 
         class Handler(_Handler):
-            behind = self._behind
+            target_port = self._target_port
 
         self._server = _Server((ports.LOOPBACK, self._port or 0), Handler)
         threading.Thread(target=self._server.serve_forever, name="strict-store", daemon=True).start()
@@ -72,7 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = TIMEOUT_S
     # An answer's head is sent before its body.
     disable_nagle_algorithm = True
-    behind = 0
+    target_port = 0
 
     def __getattr__(self, name: str) -> object:
         # Whatever the method is, the server behind answers it.
@@ -106,28 +106,28 @@ class _Handler(BaseHTTPRequestHandler):
         with suppress(OSError, http.client.HTTPException):
             if not self._may_go_on():
                 return
-            there = http.client.HTTPConnection(ports.LOOPBACK, self.behind, timeout=TIMEOUT_S)
+            connection = http.client.HTTPConnection(ports.LOOPBACK, self.target_port, timeout=TIMEOUT_S)
             try:
-                self._forward(there)
-                self._send_back(there.getresponse())
+                self._forward(connection)
+                self._send_back(connection.getresponse())
             except BaseException:
                 self.close_connection = True
                 raise
             finally:
-                there.close()
+                connection.close()
 
-    def _forward(self, there: http.client.HTTPConnection) -> None:
-        there.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+    def _forward(self, connection: http.client.HTTPConnection) -> None:
+        connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
         for name, value in self.headers.items():
             if name.lower() not in _HOP:
-                there.putheader(name, value)
-        left = int(self.headers.get("Content-Length", 0))
-        if left or self.command in {"PUT", "POST"}:
-            there.putheader("Content-Length", str(left))
-        there.endheaders()
-        while left and (piece := self.rfile.read(min(left, PIECE_BYTES))):
-            there.send(piece)
-            left -= len(piece)
+                connection.putheader(name, value)
+        bytes_left = int(self.headers.get("Content-Length", 0))
+        if bytes_left or self.command in {"PUT", "POST"}:
+            connection.putheader("Content-Length", str(bytes_left))
+        connection.endheaders()
+        while bytes_left and (piece := self.rfile.read(min(bytes_left, PIECE_BYTES))):
+            connection.send(piece)
+            bytes_left -= len(piece)
 
     def _send_back(self, answer: http.client.HTTPResponse) -> None:
         length = answer.getheader("Content-Length")
@@ -150,9 +150,9 @@ def _refusal(headers: Iterable[tuple[str, str]], length: int) -> str | None:
     """The code that S3 refuses such a request with, if it does."""
     if length > MAX_BYTES:
         return "EntityTooLarge"
-    named = {name.lower(): value for name, value in headers}
-    grants = any(name.startswith("x-amz-grant-") for name in named)
-    return "AccessControlListNotSupported" if grants or named.get("x-amz-acl", _OWN_ACL) != _OWN_ACL else None
+    values = {name.lower(): value for name, value in headers}
+    grants = any(name.startswith("x-amz-grant-") for name in values)
+    return "AccessControlListNotSupported" if grants or values.get("x-amz-acl", _OWN_ACL) != _OWN_ACL else None
 
 
 def _as_strict(headers: Iterable[tuple[str, str]], *, asked_by_page: bool) -> Iterator[tuple[str, str]]:

@@ -29,7 +29,7 @@ class Fate:
     direction: Direction = "up"
     mute: bool = False
     answer: bytes | None = None
-    only: bytes = b""
+    request_start: bytes = b""
 
 
 #: The connection lasts.
@@ -52,13 +52,13 @@ MUTE: Final = Fate(mute=True)
 class TcpProxy:
     """Hands connections on to `port` of loopback, which may be changed at any time; None refuses.
 
-    `fate` is asked about each connection as it comes. `struck` counts the bad ones that came to pass.
+    `fate` is asked about each connection as it comes. `fault_count` counts the bad ones that came to pass.
     """
 
     def __init__(self, port: int | None, *, fate: Callable[[], Fate] = lambda: THROUGH) -> None:
         self.target = port
         self.fate = fate
-        self.struck = 0
+        self.fault_count = 0
         self._lock = threading.Lock()
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
@@ -88,8 +88,8 @@ class TcpProxy:
     def cut_all(self) -> None:
         """Every connection there is breaks off now."""
         with self._lock:
-            for one in self._sockets:
-                _break_off(one)
+            for sock in self._sockets:
+                _break_off(sock)
 
     def _accept(self) -> None:
         while True:
@@ -98,8 +98,8 @@ class TcpProxy:
             except OSError:
                 return
             fate = self.fate()
-            if fate.answer is not None and not fate.only:
-                self._keep(client)
+            if fate.answer is not None and not fate.request_start:
+                self._track_sockets(client)
                 self._start(self._answer, client, fate.answer)
             elif (server := self._connect()) is None:
                 client.close()
@@ -113,42 +113,45 @@ class TcpProxy:
             return None
 
     def _answer(self, client: socket.socket, answer: bytes) -> None:
-        self._say(client, answer)
+        self._send_answer(client, answer)
         self._close(client)
 
-    def _say(self, client: socket.socket, answer: bytes, *, received: bytes = b"") -> None:
+    def _send_answer(self, client: socket.socket, answer: bytes, *, received: bytes = b"") -> None:
         """Whatever else is sent is swallowed: a connection closed on unread bytes would lose the answer."""
         with suppress(OSError):
             while END_OF_HEAD not in received and (piece := client.recv(PIECE_BYTES)):
                 received += piece
             client.sendall(answer)
-            self.struck += 1
+            self.fault_count += 1
             while client.recv(PIECE_BYTES):
                 continue
 
     def _hand_on(self, client: socket.socket, server: socket.socket, fate: Fate) -> None:
-        self._keep(client, server)
-        ways: dict[Direction, tuple[socket.socket, socket.socket]] = {"up": (client, server), "down": (server, client)}
-        pumps = [self._start(self._pump, direction, *way, fate) for direction, way in ways.items()]
+        self._track_sockets(client, server)
+        directions: dict[Direction, tuple[socket.socket, socket.socket]] = {
+            "up": (client, server),
+            "down": (server, client),
+        }
+        pumps = [self._start(self._pump, direction, *ends, fate) for direction, ends in directions.items()]
         self._start(self._close_after, pumps, client, server)
 
     def _pump(self, direction: Direction, source: socket.socket, target: socket.socket, fate: Fate) -> None:
         """Everything from the one to the other; after so many bytes, both are cut off."""
-        left = fate.cut_after if direction == fate.direction else None
+        bytes_left = fate.cut_after if direction == fate.direction else None
         mute = fate.mute and direction == "down"
-        self.struck += mute
+        self.fault_count += mute
         with suppress(OSError):
-            while piece := source.recv(PIECE_BYTES if left is None else min(left, PIECE_BYTES)):
+            while piece := source.recv(PIECE_BYTES if bytes_left is None else min(bytes_left, PIECE_BYTES)):
                 # Clients send a request's head in one piece, once the answer before it was there.
-                if fate.only and fate.answer and direction == "up" and piece.startswith(fate.only):
-                    self._say(source, fate.answer, received=piece)
+                if fate.request_start and fate.answer and direction == "up" and piece.startswith(fate.request_start):
+                    self._send_answer(source, fate.answer, received=piece)
                     break
                 if not mute:
                     target.sendall(piece)
-                if left is not None:
-                    left -= len(piece)
-                    if left == 0:
-                        self.struck += 1
+                if bytes_left is not None:
+                    bytes_left -= len(piece)
+                    if bytes_left == 0:
+                        self.fault_count += 1
                         break
         _break_off(source)
         _break_off(target)
@@ -158,24 +161,24 @@ class TcpProxy:
             pump.join()
         self._close(*sockets)
 
-    def _keep(self, *sockets: socket.socket) -> None:
+    def _track_sockets(self, *sockets: socket.socket) -> None:
         with self._lock:
             self._sockets += sockets
 
     def _close(self, *sockets: socket.socket) -> None:
         with self._lock:
-            for one in sockets:
-                self._sockets.remove(one)
-                one.close()
+            for sock in sockets:
+                self._sockets.remove(sock)
+                sock.close()
 
     def _start(self, target: Callable[..., None], *arguments: object) -> threading.Thread:
         thread = threading.Thread(target=target, args=arguments, name="proxy")
         with self._lock:
-            self._threads = [*(one for one in self._threads if one.is_alive()), thread]
+            self._threads = [*(other for other in self._threads if other.is_alive()), thread]
             thread.start()
         return thread
 
 
-def _break_off(one: socket.socket) -> None:
+def _break_off(sock: socket.socket) -> None:
     with suppress(OSError):
-        one.shutdown(socket.SHUT_RDWR)
+        sock.shutdown(socket.SHUT_RDWR)

@@ -52,8 +52,8 @@ def show(url: str) -> None:
     """Prints every key there is, the oldest first."""
     with connect(url) as connection:
         for key_id, owner_id, name, scopes, created_at, last_used_at, state in connection.execute(_LIST):
-            used = f"used {_day(last_used_at)}" if last_used_at else "never used"
-            print(f"{key_id}  {owner_id}  {','.join(scopes):10}  {_day(created_at)}  {used}  {state}  {name}")
+            usage = f"used {_day(last_used_at)}" if last_used_at else "never used"
+            print(f"{key_id}  {owner_id}  {','.join(scopes):10}  {_day(created_at)}  {usage}  {state}  {name}")
 
 
 def _day(moment: datetime) -> str:
@@ -82,11 +82,11 @@ def _days(text: str) -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/api-key", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    make = commands.add_parser("create", help="print a new key")
-    make.add_argument("--owner", type=UUID, required=True, metavar="UUID", help="whom the key speaks for")
-    make.add_argument("--name", type=_name, required=True, help="what it is for")
-    make.add_argument("--scopes", type=_scopes, required=True, help="read, write, or read,write")
-    make.add_argument("--days", type=_days, help="how long it is good; for ever unless given")
+    create_command = commands.add_parser("create", help="print a new key")
+    create_command.add_argument("--owner", type=UUID, required=True, metavar="UUID", help="whom the key speaks for")
+    create_command.add_argument("--name", type=_name, required=True, help="what it is for")
+    create_command.add_argument("--scopes", type=_scopes, required=True, help="read, write, or read,write")
+    create_command.add_argument("--days", type=_days, help="how long it is good; for ever unless given")
     commands.add_parser("list", help="show all keys, never their secrets")
     end = commands.add_parser("revoke", help="make a key useless")
     end.add_argument("id", type=UUID)

@@ -19,7 +19,7 @@ class BucketIntents:
 
     by_attempt: Mapping[tuple[str, int], Intent] = field(default_factory=dict[tuple[str, int], Intent])
     #: The objects among them that are no intents, or that nobody should be able to read a prompt in.
-    wrong: Sequence[str] = ()
+    problems: Sequence[str] = ()
     prompts: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def prompt(self, intent: Intent) -> str:
@@ -29,21 +29,21 @@ class BucketIntents:
 
 def read_intents(store: ObjectStore, prompts: Collection[str]) -> BucketIntents:
     """All of them; the prompts are those that the intents may be of, and tell nobody."""
-    found: dict[tuple[str, int], Intent] = {}
-    wrong: list[str] = []
+    by_attempt: dict[tuple[str, int], Intent] = {}
+    problems: list[str] = []
     for key, _ in store.keys(PREFIX):
         body = store.get_bytes(key, most_bytes=MAX_BYTES) or b""
         try:
             intent = _INTENT.validate_json(body)
         except ValidationError:
-            wrong.append(f"{key} is no intent: {body[:200]!r}")
+            problems.append(f"{key} is no intent: {body[:200]!r}")
             continue
         if intent.key != key:
-            wrong.append(f"{key} is the intent of {intent.key}")
+            problems.append(f"{key} is the intent of {intent.key}")
             continue
-        found[str(intent.scene_id), intent.attempt] = intent
-        wrong += [f"{key} tells the prompt {prompt!r}" for prompt in prompts if _tells(body, prompt)]
-    return BucketIntents(found, wrong, _fingerprints(prompts, found.values()))
+        by_attempt[str(intent.scene_id), intent.attempt] = intent
+        problems += [f"{key} tells the prompt {prompt!r}" for prompt in prompts if _tells(body, prompt)]
+    return BucketIntents(by_attempt, problems, _fingerprints(prompts, by_attempt.values()))
 
 
 def _tells(body: bytes, prompt: str) -> bool:

@@ -65,9 +65,9 @@ def create_logins(admin_url: str, passwords: dict[str, str]) -> None:
         connection.execute(sql.SQL("grant create, usage on schema public to {}").format(sql.Identifier(rights.OWNER)))
         connection.execute(sql.SQL("grant create on database {} to {}").format(database, sql.Identifier(rights.OWNER)))
         users = [sql.Identifier(login) for login in passwords if login != rights.OWNER]
-        for whom in (sql.SQL("public"), *users):
-            connection.execute(sql.SQL("revoke create on schema public from {}").format(whom))
-            connection.execute(sql.SQL("revoke create, temporary on database {} from {}").format(database, whom))
+        for grantee in (sql.SQL("public"), *users):
+            connection.execute(sql.SQL("revoke create on schema public from {}").format(grantee))
+            connection.execute(sql.SQL("revoke create, temporary on database {} from {}").format(database, grantee))
         # Where we may not revoke, there was a warning only.
         _require(connection, (*rights.GUARDS, rights.NO_TEMPORARY), passwords)
 
@@ -102,21 +102,21 @@ def _require(connection: psycopg.Connection[Any], points: Iterable[rights.Point]
 def check(url: str, setting: str) -> bool:
     """Whether everything holds in this database; each point is printed, with what to do where it does not."""
     with _connect(url, setting) as connection:
-        found = {point: rights.offenders(connection, point, LOGINS) for point in rights.POINTS}
+        offenders = {point: rights.offenders(connection, point, LOGINS) for point in rights.POINTS}
         missing = set(LOGINS) - {name for (name,) in connection.execute("select rolname from pg_roles")}
         differing = rights.other_settings(connection, LOGINS, settings_for(connection))
-    for point, offending in found.items():
-        print(f"open: {rights.sentence(point, offending)}" if offending else f"ok: {point.holds}")
-    for what, these in (("the logins exist", missing), ("the logins have their settings and no others", differing)):
-        print(f"open: {what}, but for: {', '.join(sorted(these))}. scripts/create-logins" if these else f"ok: {what}")
-    return not (any(found.values()) or missing or differing)
+    for point, names in offenders.items():
+        print(f"open: {rights.sentence(point, names)}" if names else f"ok: {point.holds}")
+    for law, names in (("the logins exist", missing), ("the logins have their settings and no others", differing)):
+        print(f"open: {law}, but for: {', '.join(sorted(names))}. scripts/create-logins" if names else f"ok: {law}")
+    return not (any(offenders.values()) or missing or differing)
 
 
 def _password(setting: str, url: str, login: str) -> str:
-    named = conninfo.conninfo_to_dict(url)
-    if named.get("user") != login or not named.get("password"):
+    params = conninfo.conninfo_to_dict(url)
+    if params.get("user") != login or not params.get("password"):
         raise NotConfigured(f"{setting} must be a URL with the login {login} and its password")
-    return str(named["password"])
+    return str(params["password"])
 
 
 def _database(url: str) -> str:
@@ -149,9 +149,11 @@ def main(arguments: Sequence[str] = ()) -> int:
             login: _password(setting, url, login) for login, (setting, url) in zip(LOGINS, urls.items(), strict=True)
         }
         # Pools have names of their own; scripts and tables are where the first two say.
-        granted, used = (_database(url) for url in (admin_url, urls["MIGRATE_DATABASE_URL"]))
-        if granted != used:
-            raise NotConfigured(f"ADMIN_DATABASE_URL names the database {granted}, MIGRATE_DATABASE_URL {used}")
+        granted_database, used_database = (_database(url) for url in (admin_url, urls["MIGRATE_DATABASE_URL"]))
+        if granted_database != used_database:
+            raise NotConfigured(
+                f"ADMIN_DATABASE_URL names the database {granted_database}, MIGRATE_DATABASE_URL {used_database}"
+            )
         with _connect(admin_url) as connection:
             _require(connection, [rights.UTF8], LOGINS)
         create_logins(admin_url, passwords)

@@ -150,26 +150,28 @@ POINTS: Final = (UTF8, *GUARDS, NO_TEMPORARY, NO_MORE_RIGHTS, NO_DEFAULT_RIGHTS,
 
 def offenders(connection: psycopg.Connection[Any], point: Point, logins: Iterable[str]) -> list[str]:
     """What is in the point's way; none where it holds."""
-    named = [*logins]
-    asked = {"owner": OWNER, "logins": named, "users": [login for login in named if login != OWNER]}
-    return [str(row[0]) for row in connection.execute(point.query, asked)]
+    names = [*logins]
+    params = {"owner": OWNER, "logins": names, "users": [login for login in names if login != OWNER]}
+    return [str(row[0]) for row in connection.execute(point.query, params)]
 
 
 def first_open(connection: psycopg.Connection[Any], points: Iterable[Point], logins: Iterable[str]) -> str | None:
     """A sentence on the first point that does not hold, None where all do."""
-    named = [*logins]
+    names = [*logins]
     for point in points:
-        if found := offenders(connection, point, named):
-            return sentence(point, found)
+        if offending := offenders(connection, point, names):
+            return sentence(point, offending)
     return None
 
 
-def sentence(point: Point, found: Iterable[str]) -> str:
+def sentence(point: Point, offending: Iterable[str]) -> str:
     """What does not hold, why, and what to do."""
-    return f"it must hold that {point.holds}, but for: {', '.join(found)}. {point.remedy}"
+    return f"it must hold that {point.holds}, but for: {', '.join(offending)}. {point.remedy}"
 
 
-def other_settings(connection: psycopg.Connection[Any], logins: Iterable[str], wanted: Mapping[str, str]) -> list[str]:
+def other_settings(
+    connection: psycopg.Connection[Any], logins: Iterable[str], expected: Mapping[str, str]
+) -> list[str]:
     """How the logins' own settings differ from those they should have, in this database or in all."""
     query = """
         select r.rolname, setting from pg_roles r left join pg_db_role_setting s on s.setrole = r.oid
@@ -177,13 +179,13 @@ def other_settings(connection: psycopg.Connection[Any], logins: Iterable[str], w
         left join unnest(s.setconfig) setting on true
         where r.rolname = any (%s)
     """
-    found: dict[str, dict[str, str]] = {}
+    settings_by_login: dict[str, dict[str, str]] = {}
     for login, setting in connection.execute(query, [[login for login in logins if login != OWNER]]):
         name, _, value = (setting or "").partition("=")
-        found.setdefault(login, {})[name.lower()] = value
+        settings_by_login.setdefault(login, {})[name.lower()] = value
     return [
-        f"{login} {name} is {there.get(name, 'not set')}, not {wanted.get(name, 'the default')}"
-        for login, there in sorted(found.items())
-        for name in sorted({*there, *(key.lower() for key in wanted)} - {""})
-        if there.get(name) != wanted.get(name)
+        f"{login} {name} is {settings.get(name, 'not set')}, not {expected.get(name, 'the default')}"
+        for login, settings in sorted(settings_by_login.items())
+        for name in sorted({*settings, *(key.lower() for key in expected)} - {""})
+        if settings.get(name) != expected.get(name)
     ]

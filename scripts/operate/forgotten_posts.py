@@ -20,7 +20,7 @@ from generation_history.ids import as_uuid, uuid7
 from generation_history.work.intents import PREFIX, Intent, Intents, key_of_intent
 
 #: No backup that is restored is older: after that, what a purge left is forgotten for good.
-KEPT = timedelta(days=400)
+INTENT_RETENTION = timedelta(days=400)
 
 _ATTEMPTS = """
     select s.id as scene_id, g.purging_since is not null as purging, a.attempt, a.sora_video_id is not null as has_job,
@@ -38,7 +38,7 @@ _HAS_JOB = """
     where sora_video_id = %s and (provider_base_url = %s or provider_base_url is null)
 """
 _LOCK = "select lock_generation(%(generation_id)s)"
-_REMEMBER = """
+_INSERT_ATTEMPT = """
     insert into attempts (id, scene_id, owner_id, attempt, outcome, provider, provider_base_url, model, size, seconds,
         intended_at, post_token, request_sha256, cost)
     select %(id)s, s.id, s.owner_id, %(attempt)s, 'intended', %(provider)s, %(base_url)s, %(model)s, %(size)s,
@@ -50,9 +50,9 @@ _REMEMBER = """
             finished_at = null, error_code = null, error_message = null
         where attempts.sora_video_id is null
 """
-_KEEP = "select record_late_answer(%(scene_id)s, %(attempt)s, %(job_id)s, null, %(id)s)"
+_RECORD_JOB = "select record_late_answer(%(scene_id)s, %(attempt)s, %(job_id)s, null, %(id)s)"
 #: The scene waits for the answer to the POST, as it did.
-_LOOK = """
+_RESUME_SEARCH = """
     with scene as (
         update scenes
         set status = 'pending', error_code = null, error_message = null, attempt = %(attempt)s, sora_video_id = null,
@@ -91,28 +91,28 @@ def find_forgotten(connection: psycopg.Connection[Any], intents: Intents) -> Ite
     Not what a purge has ended, or a worker will find by itself.
     """
     cursor = connection.cursor(row_factory=dict_row)
-    written = dict(intents.list_keys())
-    for generation, keys in groupby(sorted(written), key=_generation_of):
+    written_at = dict(intents.list_keys())
+    for generation, keys in groupby(sorted(written_at), key=_generation_of):
         rows = cursor.execute(_ATTEMPTS, [generation]).fetchall() if generation else []
         if any(row["purging"] for row in rows):
             # Its purge has begun: nobody may begin to work for it, and nothing is wanted of it.
             continue
         scenes = {row["scene_id"] for row in rows}
         attempts = {key_of_intent(generation, row["scene_id"], row["attempt"]): row for row in rows if generation}
-        at_work = {row["scene_id"] for row in rows if row["at_work"]}
+        working_scenes = {row["scene_id"] for row in rows if row["at_work"]}
         for key in keys:
             attempt = attempts.get(key)
             try:
                 intent = None if attempt and attempt["has_job"] else intents.read_key(key)
             except StorageError as failure:
-                yield Unreadable(key, str(failure), written[key])
+                yield Unreadable(key, str(failure), written_at[key])
                 continue
-            if intent is None or intent.purged or intent.scene_id in at_work or not _is_owed(intent, attempt):
+            if intent is None or intent.purged or intent.scene_id in working_scenes or not _is_owed(intent, attempt):
                 continue
             if intent.job_id and cursor.execute(_HAS_JOB, [intent.job_id, intent.base_url]).fetchone():
                 # Another attempt's, by a guess or a person's word, or because a provider gave the id twice.
                 continue
-            yield Forgotten("forgotten" if intent.scene_id in scenes else "unknown", intent, written[key])
+            yield Forgotten("forgotten" if intent.scene_id in scenes else "unknown", intent, written_at[key])
 
 
 def _is_owed(intent: Intent, attempt: Mapping[str, Any] | None) -> bool:
@@ -128,16 +128,16 @@ def recover(connection: psycopg.Connection, intent: Intent) -> None:
 
     What may have been accepted is looked for.
     """
-    known = {**vars(intent), "id": uuid7()}
+    params = {**vars(intent), "id": uuid7()}
     with connection.transaction():
-        for statement in (_LOCK, _REMEMBER, _LOOK if intent.job_id is None else _KEEP, _ROLL_UP):
-            connection.execute(statement, known)
+        for statement in (_LOCK, _INSERT_ATTEMPT, _RESUME_SEARCH if intent.job_id is None else _RECORD_JOB, _ROLL_UP):
+            connection.execute(statement, params)
 
 
 def ended_long_ago(intents: Intents) -> Iterator[str]:
     """The keys of intents that a purge has ended so long ago that no backup can know their scenes."""
     for key, written_at in intents.list_keys():
-        if written_at < datetime.now(UTC) - KEPT:
+        if written_at < datetime.now(UTC) - INTENT_RETENTION:
             intent = intents.read_key(key)
             if intent is not None and intent.purged:
                 yield key

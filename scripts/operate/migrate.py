@@ -62,8 +62,8 @@ def read_folder(folder: Path) -> list[Migration]:
         match = re.fullmatch(r"(\d{3})_[a-z0-9_]+\.sql", migration.name)
         if not match:
             raise MigrationError(f"{migration.name}: a migration is named like 001_what_it_does.sql")
-        if other := numbers.get(match[1]):
-            raise MigrationError(f"{other} and {migration.name} have the same number")
+        if other_name := numbers.get(match[1]):
+            raise MigrationError(f"{other_name} and {migration.name} have the same number")
         numbers[match[1]] = migration.name
     return migrations
 
@@ -112,9 +112,9 @@ def _apply(connection: psycopg.Connection, migration: Migration, migrations: lis
             connection.execute("select pg_advisory_xact_lock(%s)", [ADVISORY_LOCK])
             connection.execute("select set_config('lock_timeout', %s, true)", [LOCK_TIMEOUT])
             connection.execute(_HISTORY_TABLE)
-            applied = dict(connection.execute("select name, sha256 from schema_migrations").fetchall())
-            _check(applied, migrations)
-            if migration.name in applied:
+            applied_hashes = dict(connection.execute("select name, sha256 from schema_migrations").fetchall())
+            _check(applied_hashes, migrations)
+            if migration.name in applied_hashes:
                 return False
             connection.execute(cast("LiteralString", migration.sql))
             connection.execute(
@@ -125,16 +125,16 @@ def _apply(connection: psycopg.Connection, migration: Migration, migrations: lis
     return True
 
 
-def _check(applied: dict[str, str], migrations: list[Migration]) -> None:
-    known = {migration.name: migration for migration in migrations}
-    for name, sha256 in sorted(applied.items()):
-        if name not in known:
+def _check(applied_hashes: dict[str, str], migrations: list[Migration]) -> None:
+    migrations_by_name = {migration.name: migration for migration in migrations}
+    for name, sha256 in sorted(applied_hashes.items()):
+        if name not in migrations_by_name:
             raise MigrationError(f"{name} was applied to this database, but its file is missing")
-        if known[name].sha256 != sha256:
+        if migrations_by_name[name].sha256 != sha256:
             raise MigrationError(f"{name} was changed after it was applied; write a new migration instead")
-    newest = max(applied, default="")
+    newest = max(applied_hashes, default="")
     for migration in migrations:
-        if migration.name not in applied and migration.name < newest:
+        if migration.name not in applied_hashes and migration.name < newest:
             raise MigrationError(f"{migration.name} comes before {newest}, which was applied already; renumber it")
 
 

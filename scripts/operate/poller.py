@@ -32,11 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         be_impatient(patience)
     # A function has just one. Where that is full when Python is first asked for it, Python would take another.
     tempfile.tempdir = os.environ.get("TMPDIR")
-    made = poller.from_settings()
+    instance = poller.from_settings()
     pause = threading.Event()
     while True:
         try:
-            made.run(seconds=RUN_SECONDS)
+            instance.run(seconds=RUN_SECONDS)
         except HistoryError as error:
             logger.warning("cannot work now: %s", error)
         pause.wait(PAUSE_SECONDS)

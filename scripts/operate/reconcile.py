@@ -78,8 +78,8 @@ class Report:
     @property
     def agrees(self) -> bool:
         """Whether rows and objects agree now."""
-        done = (self.orphans, self.uploads, self.forgotten) == (self.removed, self.aborted, self.recovered)
-        return done and not self.missing and not self.unknown
+        is_mended = (self.orphans, self.uploads, self.forgotten) == (self.removed, self.aborted, self.recovered)
+        return is_mended and not self.missing and not self.unknown
 
 
 def reconcile(url: str, store: ObjectStore, *, apply: bool = False, older_than: timedelta = OLDER_THAN) -> Report:
@@ -87,23 +87,27 @@ def reconcile(url: str, store: ObjectStore, *, apply: bool = False, older_than: 
     report = Report()
     with connect(url) as connection:
         _see_all_rows(connection)
-        known = dict(_keys(connection.execute(_ROWS))) | dict(connection.execute(_READY_ARCHIVES).fetchall())
-        owed = _reconcile_posts(connection, Intents(store), report, apply=apply, older_than=older_than)
-        seen: set[str] = set()
-        for key, modified in store.keys(PREFIX):
-            seen.add(key)
+        known_keys = dict(_keys(connection.execute(_ROWS))) | dict(connection.execute(_READY_ARCHIVES).fetchall())
+        paid_generations = _reconcile_posts(connection, Intents(store), report, apply=apply, older_than=older_than)
+        found_keys: set[str] = set()
+        for key, modified_at in store.keys(PREFIX):
+            found_keys.add(key)
             report.an_object = key
             # What is there may be what was paid for, and its row is what is missing.
-            if key not in known and _generation_id(key) not in owed and modified < datetime.now(UTC) - older_than:
-                _orphan(connection, store, key, modified, report, apply=apply)
-        for key in sorted(known.keys() - seen):
+            if (
+                key not in known_keys
+                and _generation_id(key) not in paid_generations
+                and modified_at < datetime.now(UTC) - older_than
+            ):
+                _orphan(connection, store, key, modified_at, report, apply=apply)
+        for key in sorted(known_keys.keys() - found_keys):
             if store.modified(key) is None and _is_known(connection, key, rows=_ROWS_THAT_STAY, archive=_READY_ARCHIVE):
                 report.missing += 1
-                print(f"missing  {key}  of {known[key]}")
-    for key, upload_id, begun in list(store.unfinished_uploads(PREFIX)):
-        if begun < datetime.now(UTC) - older_than:
+                print(f"missing  {key}  of {known_keys[key]}")
+    for key, upload_id, started_at in list(store.unfinished_uploads(PREFIX)):
+        if started_at < datetime.now(UTC) - older_than:
             report.uploads += 1
-            print(f"upload   {key}  never finished, begun {begun:%Y-%m-%d %H:%M}")
+            print(f"upload   {key}  never finished, begun {started_at:%Y-%m-%d %H:%M}")
             if apply:
                 store.abort_upload(key, upload_id)
                 report.aborted += 1
@@ -116,30 +120,30 @@ def _reconcile_posts(
     connection: psycopg.Connection, intents: Intents, report: Report, *, apply: bool, older_than: timedelta
 ) -> set[UUID | None]:
     """The generations with paid jobs that the database has forgotten: it failed over, or was restored from a backup."""
-    owed: set[UUID | None] = set()
-    for found in list(find_forgotten(connection, intents)):
-        is_old = found.written_at < datetime.now(UTC) - older_than
-        if isinstance(found, Unreadable):
+    paid_generations: set[UUID | None] = set()
+    for post in list(find_forgotten(connection, intents)):
+        is_old = post.written_at < datetime.now(UTC) - older_than
+        if isinstance(post, Unreadable):
             if is_old:
                 report.unknown += 1
-                print(f"unread   {found.key}  {found.reason}")
+                print(f"unread   {post.key}  {post.reason}")
             continue
-        intent = found.intent
-        owed.add(intent.generation_id)
-        what = "POST without an answer" if intent.job_id is None else f"job {intent.job_id}"
-        where = f"of scene {intent.scene_id}, attempt {intent.attempt}, generation {intent.generation_id}"
-        if found.kind == "unknown":
+        intent = post.intent
+        paid_generations.add(intent.generation_id)
+        subject = "POST without an answer" if intent.job_id is None else f"job {intent.job_id}"
+        place = f"of scene {intent.scene_id}, attempt {intent.attempt}, generation {intent.generation_id}"
+        if post.kind == "unknown":
             if is_old:
                 report.unknown += 1
                 owner = f"owner {intent.owner_id}, posted {intent.intended_at:%Y-%m-%d %H:%M}"
-                print(f"unknown  {intent.base_url} {what}  {where}: the scene has no row, {owner}")
+                print(f"unknown  {intent.base_url} {subject}  {place}: the scene has no row, {owner}")
             continue
         report.forgotten += 1
-        print(f"paid     {intent.base_url} {what}  {where}, which does not know it")
+        print(f"paid     {intent.base_url} {subject}  {place}, which does not know it")
         if apply:
             recover(connection, intent)
             report.recovered += 1
-    return owed
+    return paid_generations
 
 
 def _see_all_rows(connection: psycopg.Connection) -> None:
@@ -159,13 +163,13 @@ def _keys(rows: Iterable[tuple[str, str, str]]) -> Iterator[tuple[str, str]]:
 
 
 def _orphan(
-    connection: psycopg.Connection, store: ObjectStore, key: str, modified: datetime, report: Report, *, apply: bool
+    connection: psycopg.Connection, store: ObjectStore, key: str, modified_at: datetime, report: Report, *, apply: bool
 ) -> None:
     # Again, now: its row may have been written, or the object anew, since the lists were read.
-    if store.modified(key) != modified or _is_known(connection, key) or _is_wanted(connection, key):
+    if store.modified(key) != modified_at or _is_known(connection, key) or _is_wanted(connection, key):
         return
     report.orphans += 1
-    print(f"orphan   {key}  {modified:%Y-%m-%d %H:%M}")
+    print(f"orphan   {key}  {modified_at:%Y-%m-%d %H:%M}")
     if apply:
         store.delete(key)
         report.removed += 1
@@ -178,14 +182,14 @@ def _is_known(
     rows: LiteralString = _ROWS_OF_GENERATION,
     archive: LiteralString = _ARCHIVE,
 ) -> bool:
-    found = connection.execute(rows, {"generation_id": _generation_id(key)})
-    return any(known == key for known, _ in _keys(found)) or bool(connection.execute(archive, {"key": key}).fetchone())
+    cursor = connection.execute(rows, {"generation_id": _generation_id(key)})
+    return any(other == key for other, _ in _keys(cursor)) or bool(connection.execute(archive, {"key": key}).fetchone())
 
 
 def _is_wanted(connection: psycopg.Connection, key: str) -> bool:
     """Whether a worker may be about to write this object once more, and then its row, or will be one day."""
-    of = {"generation_id": _generation_id(key)}
-    return any(connection.execute(query, of).fetchone() for query in (_AT_WORK, _UNFETCHED))
+    params = {"generation_id": _generation_id(key)}
+    return any(connection.execute(query, params).fetchone() for query in (_AT_WORK, _UNFETCHED))
 
 
 def _generation_id(key: str) -> UUID | None:

@@ -67,12 +67,12 @@ def oldest_first(url: str) -> list[str]:
         return [name for name, _ in connection.execute(query)]
 
 
-def arrange(dumped: str, order: Sequence[str]) -> str:
+def arrange(dump_text: str, order: Sequence[str]) -> str:
     """A dump's text for reading: each table with all that belongs to it, then the functions, in this order of names.
 
     What belongs to neither stands before them. Only a dump's settings and the extensions' comments are left out.
     """
-    entries = _entries(dumped)
+    entries = _entries(dump_text)
     tables = {entry.name for entry in entries if entry.type in {"TABLE", "VIEW"}}
     functions = {entry.owner for entry in entries if entry.type == "FUNCTION"}
     parts: dict[str, list[Entry]] = defaultdict(list)
@@ -85,10 +85,10 @@ def arrange(dumped: str, order: Sequence[str]) -> str:
     return "\n".join(texts)
 
 
-def _entries(dumped: str) -> list[Entry]:
+def _entries(dump_text: str) -> list[Entry]:
     """The entries in the order of the dump, which is by name. All that is ours is in public, so that is not said."""
-    _, *rest = _ENTRY.split(dumped.partition(_END)[0])
-    entries = [Entry(*rest[at : at + 3]) for at in range(0, len(rest), 3)]
+    _, *fields = _ENTRY.split(dump_text.partition(_END)[0])
+    entries = [Entry(*fields[index : index + 3]) for index in range(0, len(fields), 3)]
     return [
         Entry(entry.name, entry.type, _policy(_SETTING.sub("", entry.sql.replace("public.", ""))).strip() + "\n")
         for entry in entries
@@ -127,9 +127,9 @@ def _statements(entries: Sequence[Entry]) -> str:
     """The statements one below the other; rights to columns are told once for each table and login."""
     text = "".join(entry.sql for entry in entries)
     columns: dict[tuple[str, str, str], list[str]] = defaultdict(list)
-    for given in re.finditer(r"^GRANT (\w+\(.*\)) ON TABLE (\w+) TO (\w+);\n", text, re.MULTILINE):
-        for right, column in re.findall(r"(\w+)\((\w+)\)", given[1]):
-            columns[right, given[2], given[3]].append(column)
+    for grant in re.finditer(r"^GRANT (\w+\(.*\)) ON TABLE (\w+) TO (\w+);\n", text, re.MULTILINE):
+        for right, column in re.findall(r"(\w+)\((\w+)\)", grant[1]):
+            columns[right, grant[2], grant[3]].append(column)
     text = re.sub(r"^GRANT \w+\(.*\) ON TABLE \w+ TO \w+;\n", "", text, flags=re.MULTILINE)
     return text + "".join(
         f"GRANT {right} ({', '.join(names)}) ON TABLE {table} TO {login};\n"
@@ -147,10 +147,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; fail if the file is not up to date")
     check = parser.parse_args(arguments).check
     with scratch() as database:
-        made = arrange(dump(database.admin), oldest_first(database.admin))
+        text = arrange(dump(database.admin), oldest_first(database.admin))
     if not check:
-        SCHEMA.write_text(made, "utf-8")
-    elif not SCHEMA.exists() or SCHEMA.read_text("utf-8") != made:
+        SCHEMA.write_text(text, "utf-8")
+    elif not SCHEMA.exists() or SCHEMA.read_text("utf-8") != text:
         print("migrations/schema.sql is not what the migrations make: run scripts/schema", file=sys.stderr)
         return 1
     return 0

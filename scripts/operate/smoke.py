@@ -52,7 +52,7 @@ class Smoke:
         while True:
             answer = self._get("/ops/health", self._health)
             problems = None if answer.ok else _problems(answer)
-            if answer.ok or (problems and all(one.startswith("the provider ") for one in problems)):
+            if answer.ok or (problems and all(problem.startswith("the provider ") for problem in problems)):
                 return None
             if time.monotonic() > deadline:
                 return f"it answers {answer.status_code}: {answer.text[:500]}"
@@ -71,8 +71,8 @@ class Smoke:
         """A page of an origin that nobody named gets no leave."""
         headers = {"Origin": "https://strange.example", "Access-Control-Request-Method": "GET"}
         answer = requests.options(f"{self.url}/history/generations", headers=headers, timeout=TIMEOUT_S)
-        leave = answer.headers.get("Access-Control-Allow-Origin")
-        return f"it is told that {leave} may" if leave else None
+        allowed_origin = answer.headers.get("Access-Control-Allow-Origin")
+        return f"it is told that {allowed_origin} may" if allowed_origin else None
 
     def _closed(self, path: str) -> str | None:
         status = self._get(path, UNSET).status_code
@@ -87,7 +87,7 @@ def _problems(answer: requests.Response) -> list[str]:
     """What health says is wrong; nothing where it does not answer as it should."""
     try:
         body = cast("dict[str, Any]", answer.json())
-        return [str(one) for one in body["problems"]]
+        return [str(problem) for problem in body["problems"]]
     except (ValueError, KeyError, TypeError):
         return []
 
@@ -99,17 +99,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--patience", type=float, default=HEALTHY_WITHIN_S, help="seconds that health may take to be well"
     )
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     failures = 0
-    for name, check in Smoke(cast("str", given.url), patience=given.patience).checks():
+    for name, check in Smoke(cast("str", options.url), patience=options.patience).checks():
         try:
-            why = check()
+            reason = check()
         except requests.RequestException as error:
-            why = f"it cannot be reached: {type(error).__name__}"
+            reason = f"it cannot be reached: {type(error).__name__}"
         except ValueError:
-            why = "its answer is no JSON"
-        failures += why is not None
-        print(f"{'FAILED' if why else 'ok    '}  {name}{f': {why}' if why else ''}", flush=True)
+            reason = "its answer is no JSON"
+        failures += reason is not None
+        print(f"{'FAILED' if reason else 'ok    '}  {name}{f': {reason}' if reason else ''}", flush=True)
     return 1 if failures else 0
 
 

@@ -76,55 +76,55 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """0 when everything is built, within its budget, and starts in the memory that it is given."""
     parser = argparse.ArgumentParser(prog="scripts/build", description=__doc__)
     parser.add_argument("--into", type=Path, default=ROOT / "build")
-    into = cast("Path", parser.parse_args(arguments).into)
+    target = cast("Path", parser.parse_args(arguments).into)
     if sys.version_info[:2] != PYTHON:
         print(f"scripts/build: the platforms run Python {PYTHON[0]}.{PYTHON[1]}, and so must this", file=sys.stderr)
         return 1
-    made = build(into)
+    packages = build(target)
     columns = f"{'zip MB':>7} {'budget':>7} {'unzipped MB':>12} {'cold ms':>8} {'peak MB':>8} {'given':>6}"
     print(f"{'function':<20} {columns}")
     problems: list[str] = []
-    for each in made:
-        cold = cold_start(each.path)
-        print(_line(each, cold), flush=True)
-        problems += check(each, cold)
+    for package in packages:
+        cold = cold_start(package.path)
+        print(_line(package, cold), flush=True)
+        problems += check(package, cold)
     for problem in problems:
         print(f"scripts/build: {problem}", file=sys.stderr)
     return 1 if problems else 0
 
 
-def _line(each: Built, cold: ColdStart) -> str:
-    sizes = f"{each.zipped / 1e6:>7.1f} {each.budget:>7} {each.unzipped / 1e6:>12.1f}"
-    return f"{each.name:<20} {sizes} {cold.milliseconds:>8.0f} {cold.megabytes:>8.0f} {each.memory:>6}"
+def _line(package: Built, cold: ColdStart) -> str:
+    sizes = f"{package.zipped / 1e6:>7.1f} {package.budget:>7} {package.unzipped / 1e6:>12.1f}"
+    return f"{package.name:<20} {sizes} {cold.milliseconds:>8.0f} {cold.megabytes:>8.0f} {package.memory:>6}"
 
 
-def check(each: Built, cold: ColdStart) -> Iterator[str]:
+def check(package: Built, cold: ColdStart) -> Iterator[str]:
     """A sentence for each limit that is broken."""
-    if each.zipped > each.budget * 1_000_000:
-        yield f"{each.name}: {each.zipped / 1e6:.1f} MB zipped, and may have {each.budget}"
-    if cold.megabytes > each.memory:
-        yield f"{each.name}: starts in {cold.megabytes:.0f} MB, and is given {each.memory}"
+    if package.zipped > package.budget * 1_000_000:
+        yield f"{package.name}: {package.zipped / 1e6:.1f} MB zipped, and may have {package.budget}"
+    if cold.megabytes > package.memory:
+        yield f"{package.name}: starts in {cold.megabytes:.0f} MB, and is given {package.memory}"
 
 
-def build(into: Path) -> list[Built]:
+def build(target: Path) -> list[Built]:
     """Every function of project.yml as a zip in into/digitalocean, and into/aws, both of the same files."""
-    staging = into / "staging"
-    for folder in (into / "digitalocean", into / "aws", staging):
+    staging = target / "staging"
+    for folder in (target / "digitalocean", target / "aws", staging):
         shutil.rmtree(folder, ignore_errors=True)
     limits = _limits()
-    ours, functions = _ours(staging, sorted({name.partition("/")[0] for name in limits}))
-    layers = {"data": {**_layer("data", staging), **ours}, "media": _layer("media", staging)}
-    (into / "digitalocean").mkdir(parents=True)
-    (into / "digitalocean" / "project.yml").write_text(project_yml(), "utf-8")
-    paths = {name: into / "digitalocean/packages" / f"{name}.zip" for name in limits}
+    own_files, functions = _ours(staging, sorted({name.partition("/")[0] for name in limits}))
+    layers = {"data": {**_layer("data", staging), **own_files}, "media": _layer("media", staging)}
+    (target / "digitalocean").mkdir(parents=True)
+    (target / "digitalocean" / "project.yml").write_text(project_yml(), "utf-8")
+    paths = {name: target / "digitalocean/packages" / f"{name}.zip" for name in limits}
     archives = {path: _function(name, layers, functions, staging) for name, path in paths.items()}
     for layer, files in layers.items():
-        archives[into / "aws/layers" / f"{layer}.zip"] = {f"python/{path}": file for path, file in files.items()}
-    archives[into / "aws/functions.zip"] = functions
+        archives[target / "aws/layers" / f"{layer}.zip"] = {f"python/{path}": file for path, file in files.items()}
+    archives[target / "aws/functions.zip"] = functions
     # Nearly all of a build is deflating, which Python's threads do side by side.
     with ThreadPoolExecutor() as pool:
         unzipped = dict(zip(archives, pool.map(_zip, archives, archives.values()), strict=True))
-    _write_manifest(into, {**layers, "functions": functions})
+    _write_manifest(target, {**layers, "functions": functions})
     return [
         Built(name, path, path.stat().st_size, unzipped[path], limits[name]["memory"]) for name, path in paths.items()
     ]
@@ -199,14 +199,14 @@ def _layer(name: str, staging: Path) -> Files:
     return _compiled(folder)
 
 
-def packed(binary: Path, kept: Path = PACKED) -> Path:
+def packed(binary: Path, folder: Path = PACKED) -> Path:
     """The binary as xz, which takes half a minute and is kept."""
-    path = kept / f"{hashlib.sha256(binary.read_bytes()).hexdigest()}.xz"
+    path = folder / f"{hashlib.sha256(binary.read_bytes()).hexdigest()}.xz"
     if not path.exists():
-        kept.mkdir(parents=True, exist_ok=True)
-        new = path.with_suffix(".new")
-        new.write_bytes(lzma.compress(binary.read_bytes(), preset=9))
-        new.replace(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        new_path = path.with_suffix(".new")
+        new_path.write_bytes(lzma.compress(binary.read_bytes(), preset=9))
+        new_path.replace(path)
     return path
 
 
@@ -217,8 +217,8 @@ def _ours(staging: Path, packages: Sequence[str]) -> tuple[Files, Files]:
     shutil.copytree(ROOT / "shared/generation_history", folders[0] / "generation_history", ignore=ignored)
     for package in packages:
         shutil.copytree(ROOT / "functions" / package, folders[1] / package, ignore=ignored)
-    ours, functions = (_compiled(folder) for folder in folders)
-    return ours, functions
+    own_files, functions = (_compiled(folder) for folder in folders)
+    return own_files, functions
 
 
 def _compiled(folder: Path) -> Files:
@@ -239,8 +239,8 @@ def _compiled(folder: Path) -> Files:
 
 def _is_shipped(name: str) -> bool:
     # RECORD lists what pip would remove again; nobody does.
-    last = name.rsplit("/", 1)[-1]
-    leftover = last in {"RECORD", "INSTALLER", "REQUESTED"} or last.endswith(".pyi")
+    file_name = name.rsplit("/", 1)[-1]
+    leftover = file_name in {"RECORD", "INSTALLER", "REQUESTED"} or file_name.endswith(".pyi")
     return not leftover and not name.startswith(UNUSED)
 
 
@@ -269,14 +269,14 @@ def _zip(path: Path, files: Mapping[str, Path]) -> int:
     return unzipped
 
 
-def _write_manifest(into: Path, parts: Mapping[str, Files]) -> None:
+def _write_manifest(target: Path, parts: Mapping[str, Files]) -> None:
     """What both platforms carry, by part and name, and the artifacts made of it, as sha256."""
-    artifacts = sorted(path for folder in ("digitalocean", "aws") for path in (into / folder).rglob("*.zip"))
+    artifacts = sorted(path for folder in ("digitalocean", "aws") for path in (target / folder).rglob("*.zip"))
     manifest = {
         "files": {part: {name: _sha256(file) for name, file in sorted(files.items())} for part, files in parts.items()},
-        "artifacts": {str(path.relative_to(into)): _sha256(path) for path in artifacts},
+        "artifacts": {str(path.relative_to(target)): _sha256(path) for path in artifacts},
     }
-    (into / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+    (target / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
 
 
 def _sha256(path: Path) -> str:

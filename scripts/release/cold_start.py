@@ -61,14 +61,14 @@ class ColdStart:
     answer: dict[str, object]
 
 
-def cold_start(zipped: Path) -> ColdStart:
+def cold_start(archive: Path) -> ColdStart:
     """How the function of this zip, packages/<package>/<function>.zip, starts in a process of its own."""
-    name = f"{zipped.parent.name}/{zipped.stem}"
+    name = f"{archive.parent.name}/{archive.stem}"
     with tempfile.TemporaryDirectory() as folder:
-        code = base64.b64encode(zipped.read_bytes()).decode()
+        code = base64.b64encode(archive.read_bytes()).decode()
         event: dict[str, Any] = {} if name in {"sora/poller", "ops/purge"} else _EVENT
         init = {"value": {"code": code, "folder": folder, "name": name, "event": event}}
-        done = subprocess.run(
+        result = subprocess.run(
             # The interpreter itself, not the virtual environment's, whose packages would be found too.
             [str(Path(sys.executable).resolve()), "-I", "-c", _LAUNCH],
             input=json.dumps(init) + "\n",
@@ -78,7 +78,7 @@ def cold_start(zipped: Path) -> ColdStart:
             env={},
             timeout=PATIENCE_S,
         )
-    if done.returncode:
-        raise SystemExit(f"{name} does not start: {done.stderr.strip().splitlines()[-1]}")
-    said = json.loads(done.stderr.splitlines()[-1])
-    return ColdStart(said["milliseconds"], said["kilobytes"] / 1000, said["answer"])
+    if result.returncode:
+        raise SystemExit(f"{name} does not start: {result.stderr.strip().splitlines()[-1]}")
+    report = json.loads(result.stderr.splitlines()[-1])
+    return ColdStart(report["milliseconds"], report["kilobytes"] / 1000, report["answer"])

@@ -34,22 +34,22 @@ COMMANDS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
 
 def main(root: Path = ROOT) -> int:
     """1 if a dependency is not used, or something is used that is none; deptry and this say which."""
-    told = (root / "pyproject.toml").read_text("utf-8")
-    exceptions = tomllib.loads(told)["tool"]["deptry"]
-    failed = [_deptry(root, *DEPLOYED), *_of_requirements(root, exceptions)]
+    project_text = (root / "pyproject.toml").read_text("utf-8")
+    exceptions = tomllib.loads(project_text)["tool"]["deptry"]
+    failures = [_deptry(root, *DEPLOYED), *_of_requirements(root, exceptions)]
     unused = sorted(_unused_commands(root))
     for name in unused:
         print(f"{name} is used nowhere", file=sys.stderr)
-    return int(any(failed) or bool(unused))
+    return int(any(failures) or bool(unused))
 
 
 def _of_requirements(root: Path, exceptions: Mapping[str, Any]) -> Iterator[int]:
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder, "pyproject.toml")
         config.write_text("\n".join(_lines(exceptions)), "utf-8")
-        named = ("--config", config, "--requirements-files-dev", "/dev/null", "--requirements-files")
-        yield _deptry(root, *DEPLOYED, *named, LAYERS)
-        yield _deptry(root, *DEPLOYED, "scripts", "tests", *named, TOOLS)
+        options = ("--config", config, "--requirements-files-dev", "/dev/null", "--requirements-files")
+        yield _deptry(root, *DEPLOYED, *options, LAYERS)
+        yield _deptry(root, *DEPLOYED, "scripts", "tests", *options, TOOLS)
 
 
 def _lines(exceptions: Mapping[str, Any]) -> Iterator[str]:
@@ -63,12 +63,12 @@ def _lines(exceptions: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _deptry(root: Path, *arguments: object) -> int:
-    done = subprocess.run(
+    result = subprocess.run(
         [DEPTRY, "--no-ansi", *map(str, arguments)], cwd=root, capture_output=True, text=True, check=False
     )
-    if done.returncode:
-        print(done.stderr, end="", file=sys.stderr)
-    return done.returncode
+    if result.returncode:
+        print(result.stderr, end="", file=sys.stderr)
+    return result.returncode
 
 
 def _unused_commands(root: Path) -> Iterator[str]:

@@ -46,20 +46,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--no-migrate", action="store_true", help="leave the database as it is, to go back to an older version"
     )
     parser.add_argument("--dry-run", action="store_true", help="check the settings, and say what would be done")
-    given = parser.parse_args(arguments)
-    into = cast("Path", given.into)
+    options = parser.parse_args(arguments)
+    target = cast("Path", options.into)
     try:
-        settings = read_settings(cast("Path", given.env))
-        if given.dry_run:
-            print(f"would build into {into}, migrate, deploy with doctl, and run scripts/smoke; nothing was done")
+        settings = read_settings(cast("Path", options.env))
+        if options.dry_run:
+            print(f"would build into {target}, migrate, deploy with doctl, and run scripts/smoke; nothing was done")
             return 0
         _look_at_the_bucket(settings)
-        keep_previous(into)
-        _build(into)
-        if not given.no_migrate:
+        keep_previous(target)
+        _build(target)
+        if not options.no_migrate:
             _step("migrating")
             migrate.migrate(settings["MIGRATE_DATABASE_URL"])
-        url = deploy(into, given.env, settings)
+        url = deploy(target, options.env, settings)
     except (DeployError, migrate.MigrationError) as error:
         print(f"scripts/deploy: {error}", file=sys.stderr)
         return 1
@@ -79,9 +79,9 @@ def _look_at_the_bucket(settings: Mapping[str, str]) -> None:
         raise DeployError(str(error)) from None
 
 
-def _build(into: Path) -> None:
+def _build(target: Path) -> None:
     _step("building")
-    if build.main(["--into", str(into)]):
+    if build.main(["--into", str(target)]):
         raise DeployError("the build is not within its limits")
 
 
@@ -90,12 +90,12 @@ def read_settings(env: Path) -> dict[str, str]:
     if not env.is_file():
         raise DeployError(f"there is no {env.name}: copy .env.example and fill it in")
     settings = {name: value or "" for name, value in dotenv_values(env, interpolate=False).items()}
-    needed = {*re.findall(r"\$\{(\w+)\}", project_yml()), "MIGRATE_DATABASE_URL"}
-    missing = sorted(name for name in needed if not settings.get(name))
+    names = {*re.findall(r"\$\{(\w+)\}", project_yml()), "MIGRATE_DATABASE_URL"}
+    missing = sorted(name for name in names if not settings.get(name))
     if missing:
         raise DeployError(f"{env.name} lacks {', '.join(missing)}; what is not used is none")
     example = dotenv_values(ROOT / ".env.example", interpolate=False)
-    unfilled = sorted(name for name in needed if is_sketch(settings[name]) and settings[name] == example.get(name))
+    unfilled = sorted(name for name in names if is_sketch(settings[name]) and settings[name] == example.get(name))
     if unfilled:
         raise DeployError(f"{env.name} still has the example's {', '.join(unfilled)}")
     with _in_effect(settings):
@@ -105,7 +105,7 @@ def read_settings(env: Path) -> dict[str, str]:
 
 def _check_each(settings: Mapping[str, str]) -> None:
     """DeployError names the first that no function would take."""
-    needed = (
+    required = (
         *(checks.database_url, checks.worker_database_url, checks.migrate_database_url, checks.spaces, checks.access),
         *(checks.provider, checks.provider_key, checks.limits, checks.worker, checks.wake, checks.cors_origins),
     )
@@ -115,7 +115,7 @@ def _check_each(settings: Mapping[str, str]) -> None:
         "OPENAI_WEBHOOK_SECRET": checks.webhook_secrets,
     }
     try:
-        for check in (*needed, *(check for name, check in optional.items() if settings[name] != UNSET)):
+        for check in (*required, *(check for name, check in optional.items() if settings[name] != UNSET)):
             check()
     except HistoryError as error:
         raise DeployError(str(error)) from None
@@ -124,13 +124,13 @@ def _check_each(settings: Mapping[str, str]) -> None:
 @contextmanager
 def _in_effect(settings: Mapping[str, str]) -> Generator[None]:
     """The settings are the environment's, for as long as it takes: doctl gets them by the file alone."""
-    before = dict(os.environ)
+    environment = dict(os.environ)
     os.environ.update(settings)
     try:
         yield
     finally:
         os.environ.clear()
-        os.environ.update(before)
+        os.environ.update(environment)
 
 
 def is_sketch(value: str | None) -> bool:
@@ -138,23 +138,23 @@ def is_sketch(value: str | None) -> bool:
     return bool(value and re.search(r"\b[A-Z_]{3,}\b", value))
 
 
-def keep_previous(into: Path) -> None:
+def keep_previous(target: Path) -> None:
     """What was deployed last, and worked, is in previous now."""
-    current, previous = into / "digitalocean", into / "previous"
+    current, previous = target / "digitalocean", target / "previous"
     if (current / WORKED).exists():
         shutil.rmtree(previous, ignore_errors=True)
         shutil.move(current, previous)
 
 
-def deploy(into: Path, env: Path, settings: Mapping[str, str]) -> str:
+def deploy(target: Path, env: Path, settings: Mapping[str, str]) -> str:
     """Where what was built is deployed and works; DeployError, after going back, where it does not."""
     try:
         _step("deploying")
-        _doctl(settings, "serverless", "deploy", str(into / "digitalocean"), "--env", str(env))
+        _doctl(settings, "serverless", "deploy", str(target / "digitalocean"), "--env", str(env))
         _step("looking whether it works")
         url = _check(settings)
     except DeployError as error:
-        previous = into / "previous"
+        previous = target / "previous"
         if not previous.exists():
             raise DeployError(f"{error}; there is no build before to go back to") from None
         _step("going back to the build before")
@@ -164,13 +164,13 @@ def deploy(into: Path, env: Path, settings: Mapping[str, str]) -> str:
         except DeployError as second:
             raise DeployError(f"{error}; it was gone back, and that is not well either: {second}") from None
         raise DeployError(f"{error}; the build before is deployed again") from None
-    (into / "digitalocean" / WORKED).touch()
+    (target / "digitalocean" / WORKED).touch()
     return url
 
 
 def _check(settings: Mapping[str, str]) -> str:
-    said = _doctl(settings, "serverless", "functions", "get", "history/generations", "--url").strip()
-    url = said.removesuffix("/history/generations")
+    answer = _doctl(settings, "serverless", "functions", "get", "history/generations", "--url").strip()
+    url = answer.removesuffix("/history/generations")
     with _in_effect(settings):
         if smoke.main([url]):
             raise DeployError("it does not work")
@@ -180,7 +180,7 @@ def _check(settings: Mapping[str, str]) -> str:
 def _doctl(settings: Mapping[str, str], *arguments: str) -> str:
     """What doctl printed; it sees no setting but in the file."""
     try:
-        done = subprocess.run(
+        result = subprocess.run(
             ["doctl", *arguments],  # noqa: S607 - whichever is on the PATH
             capture_output=True,
             text=True,
@@ -192,10 +192,10 @@ def _doctl(settings: Mapping[str, str], *arguments: str) -> str:
         raise DeployError("doctl is not installed") from None
     except subprocess.TimeoutExpired:
         raise DeployError(f"doctl {arguments[1]} took longer than {DOCTL_S} s") from None
-    if done.returncode:
-        said = (done.stderr or done.stdout).strip().splitlines()
-        raise DeployError(f"doctl {' '.join(arguments[:2])}: {_masked(said[-1], settings) if said else 'it failed'}")
-    return done.stdout
+    if result.returncode:
+        lines = (result.stderr or result.stdout).strip().splitlines()
+        raise DeployError(f"doctl {' '.join(arguments[:2])}: {_masked(lines[-1], settings) if lines else 'it failed'}")
+    return result.stdout
 
 
 def _masked(text: str, settings: Mapping[str, str]) -> str:
@@ -206,8 +206,8 @@ def _masked(text: str, settings: Mapping[str, str]) -> str:
     return text
 
 
-def _step(what: str) -> None:
-    print(f"{what} ...", flush=True)
+def _step(message: str) -> None:
+    print(f"{message} ...", flush=True)
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ def document(described: Iterable[Router]) -> Json:
         declared: Responses = route.responses or {}
         bodies |= _prepare(route, declared)
         errors[route.func.__name__] = _errors(route, declared)
-    made: Json = json.loads(
+    openapi: Json = json.loads(
         app.get_openapi_json_schema(
             title=TITLE,
             version=tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"],
@@ -118,30 +118,30 @@ def document(described: Iterable[Router]) -> Json:
             security=[{"bearer": []}],
         )
     )
-    made["paths"] = {
-        path: {method: made["paths"][path][method] for method in METHODS if method in made["paths"][path]}
-        for path in sorted(made["paths"])
+    openapi["paths"] = {
+        path: {method: openapi["paths"][path][method] for method in METHODS if method in openapi["paths"][path]}
+        for path in sorted(openapi["paths"])
     }
-    _name_formats(made)
-    _say_errors(made, errors)
-    for operation in operations(made):
+    _name_formats(openapi)
+    _describe_errors(openapi, errors)
+    for operation in operations(openapi):
         if operation.name in bodies:
-            operation.body["requestBody"] = _raw_body(made, bodies[operation.name])
-        _only_what_a_query_can_say(operation)
-    made = _tidied(made)
-    for operation in operations(made):
+            operation.body["requestBody"] = _raw_body(openapi, bodies[operation.name])
+        _drop_null_choices(operation)
+    openapi = _tidied(openapi)
+    for operation in operations(openapi):
         _show_examples(operation)
-    return made
+    return openapi
 
 
-def operations(made: Json) -> Iterator[Operation]:
+def operations(openapi: Json) -> Iterator[Operation]:
     """Every operation of a document."""
-    for path, methods in made["paths"].items():
+    for path, methods in openapi["paths"].items():
         for method, body in methods.items():
             yield Operation(path, method, body)
 
 
-def told_errors() -> list[type[HistoryError]]:
+def answered_errors() -> list[type[HistoryError]]:
     """Every error that an answer tells as such; HistoryError itself for what has no better name."""
 
     def below(error: type[HistoryError]) -> Iterator[type[HistoryError]]:
@@ -158,29 +158,29 @@ def told_errors() -> list[type[HistoryError]]:
 def _prepare(route: Any, declared: Responses) -> Json:
     """Tell the route's answers as Powertools takes them; what is left over is the type of a body it reads raw."""
     name: str = route.func.__name__
-    summary, _, rest = (inspect.getdoc(route.func) or "").partition("\n")
+    summary, _, description = (inspect.getdoc(route.func) or "").partition("\n")
     package, *rest_of_path = route.path.split("/")[1:]
     route.operation_id = name
     route.summary = summary.rstrip(".")
-    route.description = rest.strip() or None
+    route.description = description.strip() or None
     # /clone is where a gateway may route the making of a generation.
     route.tags = [{"history": (rest_of_path or [""])[0], "clone": "generations"}.get(package, package)]
     camel = "".join(part.capitalize() for part in name.split("_"))
     types: dict[str, Any] = {}
     responses: dict[int, Any] = {}
-    for status, answered in declared.items():
-        if "errors" in answered:
+    for status, response in declared.items():
+        if "errors" in response:
             continue
         responses[status] = {"description": HTTPStatus(status).phrase, "content": {}}
-        if "body" in answered:
+        if "body" in response:
             # One type where several statuses answer the same.
-            key = repr(answered["body"])
+            key = repr(response["body"])
             if key not in types:
-                named = f"{camel}Answer{status if types else ''}"
-                types[key] = _answer_type(named, answered["body"], writes=_writes(route))
+                type_name = f"{camel}Answer{status if types else ''}"
+                types[key] = _answer_type(type_name, response["body"], writes=_writes(route))
             responses[status]["content"][JSON] = {"model": types[key]}
-        if "headers" in answered:
-            responses[status]["headers"] = {name: {"schema": {"type": "string"}} for name in answered["headers"]}
+        if "headers" in response:
+            responses[status]["headers"] = {name: {"schema": {"type": "string"}} for name in response["headers"]}
     if route.method == "GET" and HTTPStatus.OK in responses:
         tag = {"headers": {"ETag": {"schema": {"type": "string"}, "example": '"1b88358dc745025ea383c9b1c2f7a0d4"'}}}
         responses[304] = {"description": "What If-None-Match names is still what there is", "content": {}} | tag
@@ -193,12 +193,12 @@ def _prepare(route: Any, declared: Responses) -> Json:
 def _answer_type(name: str, body: Json, *, writes: bool) -> Any:
     """The type of an answer; to a write, also what a caller is told of it that may not read, where that is less."""
 
-    def named(its_name: str, its_body: Json) -> Any:
-        return cast("Any", TypedDict)(its_name, {"success": Literal[True], **its_body})
+    def named(type_name: str, fields: Json) -> Any:
+        return cast("Any", TypedDict)(type_name, {"success": Literal[True], **fields})
 
-    less = acknowledgement_types(body) if writes else {}
-    whole = named(name, body)
-    return whole if not less or less == body else whole | named(f"{name}WithoutRead", less)
+    reduced = acknowledgement_types(body) if writes else {}
+    full_type = named(name, body)
+    return full_type if not reduced or reduced == body else full_type | named(f"{name}WithoutRead", reduced)
 
 
 def _writes(route: Any) -> bool:
@@ -214,8 +214,8 @@ def _errors(route: Any, declared: Responses) -> dict[int, list[type[HistoryError
         errors.append(Conflict)
     if route.body_field:
         errors.append(TooLarge)
-    for answered in declared.values():
-        errors += answered.get("errors", [])
+    for response in declared.values():
+        errors += response.get("errors", [])
     by_status: dict[int, list[type[HistoryError]]] = {}
     for error in sorted(set(errors), key=lambda error: (error.status, error.code)):
         by_status.setdefault(error.status, []).append(error)
@@ -225,11 +225,11 @@ def _errors(route: Any, declared: Responses) -> dict[int, list[type[HistoryError
 # ---------------------------------------------------------------- what is set right in what it made
 
 
-def _say_errors(made: Json, errors: dict[str, dict[int, list[type[HistoryError]]]]) -> None:
-    schemas, responses = made["components"]["schemas"], made["components"].setdefault("responses", {})
+def _describe_errors(openapi: Json, errors: dict[str, dict[int, list[type[HistoryError]]]]) -> None:
+    schemas, responses = openapi["components"]["schemas"], openapi["components"].setdefault("responses", {})
     for unused in ("HTTPValidationError", "ValidationError", "ResponseValidationError"):
         schemas.pop(unused, None)
-    codes = sorted({(error.status, code) for error in told_errors() for code in error.codes()})
+    codes = sorted({(error.status, code) for error in answered_errors() for code in error.codes()})
     schemas["Error"] = {
         "type": "object",
         "description": "What every error answers",
@@ -241,15 +241,15 @@ def _say_errors(made: Json, errors: dict[str, dict[int, list[type[HistoryError]]
         },
         "required": ["success", "error", "code", "request_id"],
     }
-    for operation in operations(made):
+    for operation in operations(openapi):
         answers = operation.body["responses"]
         answers.pop("422", None)  # here it is 400
         for status, classes in errors[operation.name].items():
             name = "Error" + "Or".join(error.__name__ for error in classes)
             responses[name] = _error_response(classes)
-            shown = answers.get(str(status))
-            if shown:
-                content = shown["content"][JSON]
+            documented = answers.get(str(status))
+            if documented:
+                content = documented["content"][JSON]
                 content["schema"] = {"anyOf": [content["schema"], responses[name]["content"][JSON]["schema"]]}
             else:
                 answers[str(status)] = {"$ref": f"#/components/responses/{name}"}
@@ -257,12 +257,12 @@ def _say_errors(made: Json, errors: dict[str, dict[int, list[type[HistoryError]]
             if answer.get("content") == {}:
                 del answer["content"]
         operation.body["responses"] = dict(sorted(answers.items()))
-    made["components"]["responses"] = dict(sorted(responses.items()))
+    openapi["components"]["responses"] = dict(sorted(responses.items()))
 
 
 def _error_response(classes: list[type[HistoryError]]) -> Json:
     codes = list(dict.fromkeys(code for error in classes for code in error.codes()))
-    said = [
+    lines = [
         f"`{'`, `'.join(error.codes())}`: {(inspect.getdoc(error) or '').partition(chr(10))[0]}" for error in classes
     ]
     sentences: Json = json.loads((EXAMPLES / "errors.json").read_text("utf-8"))
@@ -272,23 +272,23 @@ def _error_response(classes: list[type[HistoryError]]) -> Json:
         if code in sentences
     }
     schema = {"allOf": [{"$ref": REFERENCE.format(model="Error")}, {"properties": {"code": {"enum": codes}}}]}
-    return {"description": "\n".join(said), "content": {JSON: {"schema": schema, "examples": examples}}}
+    return {"description": "\n".join(lines), "content": {JSON: {"schema": schema, "examples": examples}}}
 
 
-def _raw_body(made: Json, body: Any) -> Json:
+def _raw_body(openapi: Json, body: Any) -> Json:
     schema = TypeAdapter(body).json_schema(ref_template=REFERENCE)
-    made["components"]["schemas"] |= schema.pop("$defs", {})
+    openapi["components"]["schemas"] |= schema.pop("$defs", {})
     return {"required": True, "content": {JSON: {"schema": schema}}}
 
 
-def _only_what_a_query_can_say(operation: Operation) -> None:
+def _drop_null_choices(operation: Operation) -> None:
     """No URL can say null: a parameter is there or not."""
     for parameter in operation.body.get("parameters", []):
         choices: list[Json] = parameter["schema"].get("anyOf", [])
-        said = [choice for choice in choices if choice.get("type") != "null"]
-        if len(said) == 1 < len(choices):
+        non_null = [choice for choice in choices if choice.get("type") != "null"]
+        if len(non_null) == 1 < len(choices):
             rest = {name: value for name, value in parameter["schema"].items() if name not in {"anyOf", "default"}}
-            parameter["schema"] = said[0] | rest
+            parameter["schema"] = non_null[0] | rest
 
 
 def _tidied(part: Any, *, names: bool = False) -> Any:
@@ -304,8 +304,8 @@ def _tidied(part: Any, *, names: bool = False) -> Any:
     return int(part) if isinstance(part, float) and part.is_integer() else part
 
 
-def _name_formats(made: Json) -> None:
-    for schema in made["components"]["schemas"].values():
+def _name_formats(openapi: Json) -> None:
+    for schema in openapi["components"]["schemas"].values():
         for name, property_ in schema.get("properties", {}).items():
             for pattern, kind in FORMATS.items():
                 for choice in (property_, *property_.get("anyOf", [])):
@@ -315,16 +315,16 @@ def _name_formats(made: Json) -> None:
 
 def _show_examples(operation: Operation) -> None:
     path = EXAMPLES / f"{operation.name}.json"
-    shown: Json = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    example_file: Json = json.loads(path.read_text("utf-8")) if path.is_file() else {}
     for parameter in operation.body.get("parameters", []):
-        if parameter["name"] in shown.get("parameters", {}):
-            parameter["example"] = shown["parameters"][parameter["name"]]
-    if "request" in shown:
-        operation.body["requestBody"]["content"][JSON]["example"] = shown["request"]
-    for status, answer in shown.get("answers", {}).items():
+        if parameter["name"] in example_file.get("parameters", {}):
+            parameter["example"] = example_file["parameters"][parameter["name"]]
+    if "request" in example_file:
+        operation.body["requestBody"]["content"][JSON]["example"] = example_file["request"]
+    for status, answer in example_file.get("answers", {}).items():
         response = operation.body["responses"][status]
         response["content"][JSON]["example"] = answer
-        for header, value in shown.get("headers", {}).items():
+        for header, value in example_file.get("headers", {}).items():
             response["headers"][header]["example"] = value
 
 

@@ -46,11 +46,11 @@ Resource = dict[str, Any]
 
 def main() -> int:
     """Writes the template; with --check, 1 if the one that is there is another."""
-    written = HEAD + yaml.safe_dump(template(), sort_keys=False, width=120, allow_unicode=True)
+    text = HEAD + yaml.safe_dump(template(), sort_keys=False, width=120, allow_unicode=True)
     if "--check" not in sys.argv:
-        TEMPLATE.write_text(written, "utf-8")
+        TEMPLATE.write_text(text, "utf-8")
         return 0
-    if not TEMPLATE.exists() or TEMPLATE.read_text("utf-8") != written:
+    if not TEMPLATE.exists() or TEMPLATE.read_text("utf-8") != text:
         print("template.yaml is not what the routes and project.yml make it: run scripts/template", file=sys.stderr)
         return 1
     return 0
@@ -207,14 +207,14 @@ def _value(name: str) -> Resource:
 def _parameters() -> Resource:
     """One for each setting that is no secret; what .env.example only sketches has no default."""
     example = dotenv_values(ROOT / ".env.example", interpolate=False)
-    named = {name for _, _, _, settings in _deployed() for name in settings} - SECRETS - OTHER_PLATFORMS
+    names = {name for _, _, _, settings in _deployed() for name in settings} - SECRETS - OTHER_PLATFORMS
     return {
         _name(name.lower()): {
             "Type": "String",
             "Description": name,
             **({} if is_sketch(example[name]) else {"Default": example[name]}),
         }
-        for name in sorted(named)
+        for name in sorted(names)
     }
 
 

@@ -51,7 +51,7 @@ def test_a_connection_to_the_database_cut_after_any_number_of_bytes_loses_nothin
         place.start_worker(WORKER_DATABASE_URL=through(proxy, db.worker))
         place.wait_until_done()
 
-        assert proxy.struck
+        assert proxy.fault_count
     proof = place.proof()
     assert proof.completed + proof.failed.get("submit_unknown", 0) == 3
 

@@ -11,7 +11,7 @@ import pytest
 from generation_history.models import FAILURE_CODES
 from scripts.local.host.project import read_project
 from scripts.release.build import project_yml
-from scripts.release.openapi import told_errors
+from scripts.release.openapi import answered_errors
 from tests.support.contract import JSON, judge, operations, response_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,7 +77,7 @@ def test_the_api_document_names_every_parameter_of_a_query_and_none_else():
 def test_the_api_document_lists_exactly_the_errors_there_are():
     rows = re.findall(r"^\| (\d{3}) \| `(\w+)` \|", API.partition("## Errors")[2], re.MULTILINE)
     assert {(int(status), code) for status, code in rows} == {
-        (error.status, code) for error in told_errors() for code in error.codes()
+        (error.status, code) for error in answered_errors() for code in error.codes()
     }
     assert len(rows) == len(set(rows))
 

@@ -126,7 +126,7 @@ def test_a_route_says_all_there_is_to_say_by_declaring_its_answers():
 
 
 def test_the_codes_of_an_error_are_a_closed_set():
-    told = {code for error in openapi.told_errors() for code in error.codes()}
+    told = {code for error in openapi.answered_errors() for code in error.codes()}
     assert set(DOCUMENT["components"]["schemas"]["Error"]["properties"]["code"]["enum"]) == told
     assert told.isdisjoint({"held", "lease_lost", "provider_error"})
 
@@ -141,7 +141,7 @@ def test_every_operation_may_answer_what_every_route_may(path: str, method: str,
     for status in statuses:
         if status >= 400 and status != 503:
             schema = response_of(operation, status)["content"][JSON]["schema"]
-            codes = {code for error in openapi.told_errors() if error.status == status for code in error.codes()}
+            codes = {code for error in openapi.answered_errors() if error.status == status for code in error.codes()}
             assert set(schema["allOf"][1]["properties"]["code"]["enum"]) <= codes
 
 
@@ -174,7 +174,7 @@ def test_every_example_belongs_to_an_operation():
     names = {operation["operationId"] for _, _, operation in operations()} | {"errors"}
     assert {path.stem for path in openapi.EXAMPLES.iterdir()} == names
     sentences = json.loads((openapi.EXAMPLES / "errors.json").read_text("utf-8"))
-    assert set(sentences) == {code for error in openapi.told_errors() for code in error.codes()}
+    assert set(sentences) == {code for error in openapi.answered_errors() for code in error.codes()}
 
 
 # ---------------------------------------------------------------- what it costs

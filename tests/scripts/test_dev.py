@@ -208,5 +208,5 @@ def test_an_instance_that_comes_to_be_while_the_host_ends_ends_too(tmp_path):
     answer = pool.call({}).result(30)
 
     assert answer == {"error": "the host has ended"}
-    assert [instance.is_alive for instance in pool._all] == [False]
+    assert [instance.is_alive for instance in pool._instances] == [False]
     pool.close()

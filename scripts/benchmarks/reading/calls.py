@@ -82,12 +82,12 @@ def handler(request: Request, owner: uuid.UUID, api_url: str) -> Callable[[], di
 
 def answer(call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """The body of a call, or where it redirects to; AssertionError for any other answer."""
-    returned = call()
-    if returned["statusCode"] == FOUND:
-        return {"location": returned["headers"]["Location"]}
-    if returned["statusCode"] != OK:
-        raise AssertionError(f"the function answered {returned['statusCode']}: {returned['body']}")
-    return json.loads(returned["body"])
+    result = call()
+    if result["statusCode"] == FOUND:
+        return {"location": result["headers"]["Location"]}
+    if result["statusCode"] != OK:
+        raise AssertionError(f"the function answered {result['statusCode']}: {result['body']}")
+    return json.loads(result["body"])
 
 
 class Floor:
@@ -130,27 +130,27 @@ class Floor:
         with self._connection.transaction():
             self._connection.execute("select set_config('app.owner_id', %s, true)", [str(self._owner)])
             for query, parameters in self.statements:
-                explained = self._connection.execute("explain (analyze, buffers) " + query, parameters)
-                lines += [row[0] for row in explained]
+                plan_cursor = self._connection.execute("explain (analyze, buffers) " + query, parameters)
+                lines += [row[0] for row in plan_cursor]
         return "\n".join(lines)
 
 
 def _statements_of(call: Callable[[], object]) -> tuple[uuid.UUID | None, Sequence[Statement]]:
     """Whose statements a call sends to the database, and all of them in order."""
     owners: list[uuid.UUID | None] = []
-    sent: list[Statement] = []
+    executed: list[Statement] = []
     run = Database.run_each
 
     def note(db: Database, owner_id: uuid.UUID | None, *statements: Statement) -> list[list[Row]]:
         owners.append(owner_id)
-        sent.extend(statements)
+        executed.extend(statements)
         return run(db, owner_id, *statements)
 
     with patch.object(Database, "run_each", note):
         call()
     if len(set(owners)) != 1:
         raise AssertionError(f"the function asked the database as {len(set(owners))} owners")
-    return owners[0], sent
+    return owners[0], executed
 
 
 def records(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -25,10 +25,10 @@ class Ask:
     """One call, how another way is asked for the same, and how to see that they agree."""
 
     request: Request
-    otherwise: Callable[[Way], Outline]
+    outline_by: Callable[[Way], Outline]
     #: What the function's answer says, and what the floor's rows do.
-    of_answer: Callable[[Mapping[str, Any]], Outline]
-    of_rows: Callable[[Sequence[Mapping[str, Any]]], Outline]
+    outline_answer: Callable[[Mapping[str, Any]], Outline]
+    outline_rows: Callable[[Sequence[Mapping[str, Any]]], Outline]
     owner: uuid.UUID = BIG_OWNER
 
 
@@ -76,10 +76,10 @@ def _between(plain: Plain) -> Filter:
     return Filter(query, "created_at between %(oldest)s and %(newest)s", {"oldest": oldest, "newest": newest})
 
 
-def cases(at: Place, plain: Plain, small_owner: uuid.UUID) -> list[Case]:
+def cases(place: Place, plain: Plain, small_owner: uuid.UUID) -> list[Case]:
     """Every case, over what this database holds."""
     generation_id, variant_id, scene_id = _in_the_middle(plain)
-    lists = _Lists(at, plain)
+    lists = _Lists(place, plain)
     return [
         lists.first("list 20"),
         lists.first("list 50", limit=50),
@@ -114,14 +114,14 @@ def cases(at: Place, plain: Plain, small_owner: uuid.UUID) -> list[Case]:
 class _Lists:
     """Cases of the two lists; the library is the list of what is completed, and has no status to ask for."""
 
-    def __init__(self, at: Place, plain: Plain) -> None:
-        self._at = at
+    def __init__(self, place: Place, plain: Plain) -> None:
+        self._place = place
         self._plain = plain
 
     def first(
         self,
         name: str,
-        of: Filter = _ALL,
+        case_filter: Filter = _ALL,
         *,
         limit: int = 20,
         owner: uuid.UUID = BIG_OWNER,
@@ -129,34 +129,38 @@ class _Lists:
         may_grow: bool = False,
     ) -> Case:
         """The first page."""
-        page = Page(owner, limit, of.where, of.parameters)
-        query = _query(of, function, f"limit={limit}")
+        page = Page(owner, limit, case_filter.where, case_filter.parameters)
+        query = _query(case_filter, function, f"limit={limit}")
         return Case(name, [_page(function, page, query)], signs=True, may_grow=may_grow)
 
-    def deep(self, name: str, depth: int, of: Filter = _ALL, *, limit: int = 20, function: str = "generations") -> Case:
+    def deep(
+        self, name: str, depth: int, case_filter: Filter = _ALL, *, limit: int = 20, function: str = "generations"
+    ) -> Case:
         """Pages from so many percent of the list on, asked for by cursor."""
-        count = self._plain.count(Page(BIG_OWNER, 0, of.where, of.parameters))
-        skip = count * depth // 100
-        way_there = _query(of, function, "limit=1", f"offset={skip - 1}")
+        count = self._plain.count(Page(BIG_OWNER, 0, case_filter.where, case_filter.parameters))
+        position = count * depth // 100
+        query = _query(case_filter, function, "limit=1", f"offset={position - 1}")
         asks: list[Ask] = []
-        while skip < count and len(asks) < TURNS:
-            cursor = self._next_cursor(function, way_there)
-            way_there = _query(of, function, f"limit={limit}", f"cursor={cursor}")
-            asks.append(_page(function, Page(BIG_OWNER, limit, of.where, of.parameters, skip), way_there))
-            skip += limit
+        while position < count and len(asks) < TURNS:
+            cursor = self._next_cursor(function, query)
+            query = _query(case_filter, function, f"limit={limit}", f"cursor={cursor}")
+            asks.append(
+                _page(function, Page(BIG_OWNER, limit, case_filter.where, case_filter.parameters, position), query)
+            )
+            position += limit
         return Case(f"{name}, cursor at {depth} %", asks, signs=True)
 
     def _next_cursor(self, function: str, query: str) -> str:
-        return calls.answer(calls.handler(Request(function, query=query), BIG_OWNER, self._at.api))["next_cursor"]
+        return calls.answer(calls.handler(Request(function, query=query), BIG_OWNER, self._place.api))["next_cursor"]
 
 
-def _query(of: Filter, function: str, *others: str) -> str:
-    own = "" if function == "library" else of.query
-    return "&".join(part for part in (own, *others) if part)
+def _query(case_filter: Filter, function: str, *pairs: str) -> str:
+    filter_pair = "" if function == "library" else case_filter.query
+    return "&".join(part for part in (filter_pair, *pairs) if part)
 
 
 def _page(function: str, page: Page, query: str) -> Ask:
-    def of_answer(answer: Mapping[str, Any]) -> Outline:
+    def outline_answer(answer: Mapping[str, Any]) -> Outline:
         items = answer[function]
         if answer["count"] != len(items):
             raise AssertionError(f"count is {answer['count']} for {len(items)} items")
@@ -165,7 +169,7 @@ def _page(function: str, page: Page, query: str) -> Ask:
     return Ask(
         Request(function, query=query),
         lambda way: way.page(page),
-        of_answer,
+        outline_answer,
         # One more is asked for than is shown: it tells whether there are more.
         lambda rows: outlines.generations(calls.records(rows)[: page.limit]),
         page.owner,
@@ -178,8 +182,8 @@ def _page(function: str, page: Page, query: str) -> Ask:
 def _in_the_middle(plain: Plain) -> tuple[uuid.UUID, uuid.UUID, uuid.UUID]:
     """The ids of a completed generation of the big owner's that has its attempts, of a variant and of a scene of it."""
     completed = Page(BIG_OWNER, 100, _COMPLETED.where)
-    half = Page(BIG_OWNER, 100, _COMPLETED.where, skip=plain.count(completed) // 2)
-    generation_id = plain.one_with_attempts(half)
+    middle_page = Page(BIG_OWNER, 100, _COMPLETED.where, skip=plain.count(completed) // 2)
+    generation_id = plain.one_with_attempts(middle_page)
     (variant_id, (scene_id, *_)), *_ = plain.variants(generation_id)
     return generation_id, uuid.UUID(variant_id), uuid.UUID(scene_id)
 

@@ -178,10 +178,10 @@ def fill(admin_url: str, count: int) -> None:
         source.execute(sql.SQL(_PLAN).format(**filled_in))
         target.execute("set local session_replication_role = replica; set local maintenance_work_mem = '1GB'")
         target.execute("truncate generations cascade")
-        later = _drop_indexes(target)
+        index_statements = _drop_indexes(target)
         for table, rows in _ROWS.items():
             _copy(source, target, table, sql.SQL(rows).format(**filled_in))
-        for statement in later:
+        for statement in index_statements:
             target.execute(statement)
     with psycopg.connect(admin_url, autocommit=True) as connection:
         # No trigger counted any of it.
@@ -209,17 +209,17 @@ def _drop_indexes(connection: psycopg.Connection) -> list[sql.SQL]:
         from pg_index join pg_class on pg_class.oid = indexrelid
         where indrelid = any (%s::regclass[]) and not exists (select from pg_constraint where conindid = indexrelid)
     """
-    found = connection.execute(query, [list(_ROWS)]).fetchall()
-    for name, _ in found:
+    indexes = connection.execute(query, [list(_ROWS)]).fetchall()
+    for name, _ in indexes:
         connection.execute(sql.SQL("drop index {}").format(sql.SQL(name)))
-    return [sql.SQL(definition) for _, definition in found]
+    return [sql.SQL(definition) for _, definition in indexes]
 
 
 def _copy(source: psycopg.Connection, target: psycopg.Connection, table: str, rows: sql.Composed) -> None:
     described = source.execute(sql.SQL("select * from ({}) r limit 0").format(rows)).description or []
     columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in described)
-    into = sql.SQL("copy {} ({}) from stdin (format binary, freeze)").format(sql.Identifier(table), columns)
-    out_of = sql.SQL("copy ({}) to stdout (format binary)").format(rows)
-    with source.cursor().copy(out_of) as made, target.cursor().copy(into) as written:
-        for block in made:
-            written.write(block)
+    copy_in = sql.SQL("copy {} ({}) from stdin (format binary, freeze)").format(sql.Identifier(table), columns)
+    copy_out = sql.SQL("copy ({}) to stdout (format binary)").format(rows)
+    with source.cursor().copy(copy_out) as source_copy, target.cursor().copy(copy_in) as target_copy:
+        for block in source_copy:
+            target_copy.write(block)

@@ -38,7 +38,7 @@ _SCENES: LiteralString = """
     group by day, variant_type
 """
 _MONEY = ("cost", "cost_unknown", "estimated_cost", "estimate_unknown")
-_SCENES_TOLD = ("videos", "scenes_failed", "bytes", "seconds")
+_SCENE_SUMS = ("videos", "scenes_failed", "bytes", "seconds")
 
 
 def live_stats(rows: Rows, owner: uuid.UUID) -> Record:
@@ -57,7 +57,7 @@ def live_stats(rows: Rows, owner: uuid.UUID) -> Record:
         "by_variant": [_variant(kind, _of(variants, kind), _of(scenes, kind)) for kind in VARIANT_TYPES],
         "by_day": [
             _day(day, [row for row in generations if row["day"] == day], [row for row in scenes if row["day"] == day])
-            for day in (today - timedelta(days=ago) for ago in range(29, -1, -1))
+            for day in (today - timedelta(days=days_ago) for days_ago in range(29, -1, -1))
         ],
     }
 
@@ -87,6 +87,6 @@ def _sums(rows: Iterable[Record], names: Iterable[str]) -> dict[str, Any]:
 
 
 def _outcome(scenes: Iterable[Record]) -> Mapping[str, Any]:
-    told = _sums(scenes, _SCENES_TOLD)
-    over = told["videos"] + told["scenes_failed"]
-    return {**told, "success_rate": round(told["videos"] / over, 4) if over else None}
+    sums = _sums(scenes, _SCENE_SUMS)
+    finished = sums["videos"] + sums["scenes_failed"]
+    return {**sums, "success_rate": round(sums["videos"] / finished, 4) if finished else None}

@@ -40,34 +40,34 @@ def server(folder: Path, *, reset: bool) -> Generator[Postgres]:
     """A server with fsync on, whose data are in the folder; with reset, nothing of earlier runs is left there."""
     if reset and folder.exists():
         shutil.rmtree(folder)
-    with Postgres(folder / "postgres", password=PASSWORD, settings=_SETTINGS) as started:
-        yield started
+    with Postgres(folder / "postgres", password=PASSWORD, settings=_SETTINGS) as postgres:
+        yield postgres
 
 
-def filled(started: Postgres, count: int) -> Place:
+def filled(postgres: Postgres, count: int) -> Place:
     """A database of so many generations: the last run's, unless the schema or what fills it is another now."""
     name = f"bench_{count}_{_fingerprint()}"
-    with psycopg.connect(started.admin_url, autocommit=True) as connection:
+    with psycopg.connect(postgres.admin_url, autocommit=True) as connection:
         names = [row[0] for row in connection.execute("select datname from pg_database")]
-        for stale in names:
-            if stale == "filling" or (stale.startswith(f"bench_{count}_") and stale != name):
-                connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(stale)))
+        for stale_name in names:
+            if stale_name == "filling" or (stale_name.startswith(f"bench_{count}_") and stale_name != name):
+                connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(stale_name)))
         if name not in names:
             connection.execute("create database filling")
-            _prepare(started, "filling")
-            fill.fill(_admin(started, "filling"), count)
+            _prepare(postgres, "filling")
+            fill.fill(_admin(postgres, "filling"), count)
             connection.execute(sql.SQL("alter database filling rename to {}").format(sql.Identifier(name)))
-    _prepare(started, name)
-    return Place(count, _admin(started, name), started.url(name, "history_api", PASSWORD))
+    _prepare(postgres, name)
+    return Place(count, _admin(postgres, name), postgres.url(name, "history_api", PASSWORD))
 
 
-def _prepare(started: Postgres, name: str) -> None:
-    create_logins(_admin(started, name), dict.fromkeys(LOGINS, PASSWORD))
-    migrate(started.url(name, "history_migrate", PASSWORD))
+def _prepare(postgres: Postgres, name: str) -> None:
+    create_logins(_admin(postgres, name), dict.fromkeys(LOGINS, PASSWORD))
+    migrate(postgres.url(name, "history_migrate", PASSWORD))
 
 
-def _admin(started: Postgres, name: str) -> str:
-    return started.url(name, "postgres", PASSWORD)
+def _admin(postgres: Postgres, name: str) -> str:
+    return postgres.url(name, "postgres", PASSWORD)
 
 
 def _fingerprint() -> str:

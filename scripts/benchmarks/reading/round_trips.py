@@ -42,13 +42,13 @@ class Counter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for one in (self._listener, *self._sockets):
+        for sock in (self._listener, *self._sockets):
             with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
+                sock.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join()
-        for one in (self._listener, *self._sockets):
-            one.close()
+        for sock in (self._listener, *self._sockets):
+            sock.close()
 
     def _accept(self) -> None:
         with suppress(OSError):
@@ -106,11 +106,11 @@ class _Messages:
         return kinds
 
 
-def _pump(source: socket.socket, target: socket.socket, noted: Callable[[bytes], None]) -> None:
+def _pump(source: socket.socket, target: socket.socket, note_piece: Callable[[bytes], None]) -> None:
     with suppress(OSError):
         while piece := source.recv(_PIECE_BYTES):
-            noted(piece)
+            note_piece(piece)
             target.sendall(piece)
-    for one in (source, target):
+    for sock in (source, target):
         with suppress(OSError):
-            one.shutdown(socket.SHUT_RDWR)
+            sock.shutdown(socket.SHUT_RDWR)

@@ -24,16 +24,16 @@ def medians(ways: Mapping[Name, Sequence[Callable[[], object]]], *, rounds: int)
     warm_up = max(1, rounds // 10)
     gc.collect()
     end = time.perf_counter() + MAX_SECONDS
-    for turn in range(-warm_up, rounds):
-        if turn > 0 and time.perf_counter() > end:
+    for round_number in range(-warm_up, rounds):
+        if round_number > 0 and time.perf_counter() > end:
             break
-        first = turn % len(names)
-        for name in names[first:] + names[:first]:
+        offset = round_number % len(names)
+        for name in names[offset:] + names[:offset]:
             calls = ways[name]
-            call = calls[turn % len(calls)]
-            started = time.perf_counter()
+            call = calls[round_number % len(calls)]
+            start = time.perf_counter()
             call()
-            elapsed = time.perf_counter() - started
-            if turn >= 0:
+            elapsed = time.perf_counter() - start
+            if round_number >= 0:
                 times[name].append(elapsed * 1000)
-    return {name: statistics.median(taken) for name, taken in times.items()}
+    return {name: statistics.median(seconds) for name, seconds in times.items()}

@@ -93,8 +93,8 @@ class Plain(_Asking, Way):
 
     def position(self, page: Page) -> tuple[str, str]:
         """The created_at and id of the last generation before a page."""
-        (last,) = self._page("created_at, id", Page(page.owner, 1, page.where, page.parameters, page.skip - 1))
-        return last["created_at"].isoformat(), str(last["id"])
+        (row,) = self._page("created_at, id", Page(page.owner, 1, page.where, page.parameters, page.skip - 1))
+        return row["created_at"].isoformat(), str(row["id"])
 
     def count(self, page: Page) -> int:
         """How many generations meet a page's condition."""
@@ -109,8 +109,8 @@ class Plain(_Asking, Way):
             from variants v join scenes s on s.variant_id = v.id join attempts a on a.scene_id = s.id
             where v.generation_id = any (%(ids)s) limit 1
         """
-        (found,) = self._rows(query, ids=[row["id"] for row in self._page("id", page)])
-        return found["generation_id"]
+        (match,) = self._rows(query, ids=[row["id"] for row in self._page("id", page)])
+        return match["generation_id"]
 
     @override
     def page(self, page: Page) -> Outline:
@@ -134,8 +134,8 @@ class Plain(_Asking, Way):
         parts: dict[uuid.UUID, Outline] = dict.fromkeys(generation_ids, ())
         rows = self._rows(query, ids=generation_ids)
         for (generation_id, variant_id), group in itertools.groupby(rows, _generation_and_variant):
-            found = tuple(str(row["id"]) for row in group if row["id"])
-            parts[generation_id] = (*parts[generation_id], (str(variant_id), found))
+            scene_ids = tuple(str(row["id"]) for row in group if row["id"])
+            parts[generation_id] = (*parts[generation_id], (str(variant_id), scene_ids))
         return parts
 
     @override
@@ -161,10 +161,10 @@ class OldWay(_Asking, Way):
 
     @override
     def page(self, page: Page) -> Outline:
-        found = self._page("*", page)
-        for generation in found:
+        generations = self._page("*", page)
+        for generation in generations:
             generation["variants"] = self._variants(generation["id"])
-        return outlines.generations(_rendered(found))
+        return outlines.generations(_rendered(generations))
 
     @override
     def generation(self, generation_id: uuid.UUID) -> Outline:
@@ -189,22 +189,22 @@ class OldWay(_Asking, Way):
 
     def _variants(self, generation_id: uuid.UUID) -> list[Record]:
         query = "select * from variants where generation_id = %(id)s order by " + _VARIANT_ORDER
-        found = self._rows(query, id=generation_id)
-        for variant in found:
+        variants = self._rows(query, id=generation_id)
+        for variant in variants:
             variant["scenes"] = self._scenes(variant["id"])
-        return found
+        return variants
 
     def _scenes(self, variant_id: uuid.UUID) -> list[Record]:
-        found = self._rows("select * from scenes where variant_id = %(id)s order by scene_number", id=variant_id)
-        for scene in found:
+        scenes = self._rows("select * from scenes where variant_id = %(id)s order by scene_number", id=variant_id)
+        for scene in scenes:
             for name in ("video_url", "thumbnail_url"):
                 scene[name] = scene[name] and _signed(scene[name])
-        return found
+        return scenes
 
 
 def _signed(url: str) -> str:
-    named = {"Bucket": "soraking-videos", "Key": urlsplit(url).path[1:]}
-    return _s3().generate_presigned_url("get_object", Params=named, ExpiresIn=3600)
+    params = {"Bucket": "soraking-videos", "Key": urlsplit(url).path[1:]}
+    return _s3().generate_presigned_url("get_object", Params=params, ExpiresIn=3600)
 
 
 @cache

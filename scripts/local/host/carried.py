@@ -76,31 +76,31 @@ def is_text(content_type: str) -> bool:
     return kind.startswith("text/") or kind in _TEXT_TYPES
 
 
-def _status(given: object, *, has_body: bool) -> int:
-    if given is None:
+def _status(code: object, *, has_body: bool) -> int:
+    if code is None:
         return HTTPStatus.OK if has_body else HTTPStatus.NO_CONTENT
-    if not isinstance(given, int) or isinstance(given, bool):
-        raise NotCarried(f"statusCode must be a number, not {given!r}")
-    if given not in {status.value for status in HTTPStatus} or given < HTTPStatus.OK:
-        raise NotCarried(f"statusCode {given} is none that ends a call")
-    if has_body and given in _WITHOUT_BODY:
-        raise NotCarried(f"an answer of {given} has no body")
-    return given
+    if not isinstance(code, int) or isinstance(code, bool):
+        raise NotCarried(f"statusCode must be a number, not {code!r}")
+    if code not in {status.value for status in HTTPStatus} or code < HTTPStatus.OK:
+        raise NotCarried(f"statusCode {code} is none that ends a call")
+    if has_body and code in _WITHOUT_BODY:
+        raise NotCarried(f"an answer of {code} has no body")
+    return code
 
 
-def _headers(given: object) -> list[tuple[str, str]]:
-    if given is None:
+def _headers(fields: object) -> list[tuple[str, str]]:
+    if fields is None:
         return []
-    if not isinstance(given, dict):
+    if not isinstance(fields, dict):
         raise NotCarried("headers must be an object")
     pairs: list[tuple[str, str]] = []
-    for name, value in cast("dict[str, object]", given).items():
+    for name, value in cast("dict[str, object]", fields).items():
         if not _NAME.fullmatch(name):
             raise NotCarried(f"{name!r} is no header's name")
-        for one in cast("list[object]", value) if isinstance(value, list) else [value]:
-            if not isinstance(one, str) or not _VALUE.fullmatch(one):
-                raise NotCarried(f"the header {name} must be a text, or several, of visible ASCII, not {one!r}")
-            pairs.append((name, one))
+        for text in cast("list[object]", value) if isinstance(value, list) else [value]:
+            if not isinstance(text, str) or not _VALUE.fullmatch(text):
+                raise NotCarried(f"the header {name} must be a text, or several, of visible ASCII, not {text!r}")
+            pairs.append((name, text))
     return pairs
 
 

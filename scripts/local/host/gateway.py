@@ -68,8 +68,8 @@ def create_gateway(
         return answer
 
     for prefix in ("/api", ""):
-        for tail in ("", "/", "/<rest:rest>"):
-            rule = f"{prefix}/<any(history,sora,ops):package>/<function>{tail}"
+        for suffix in ("", "/", "/<rest:rest>"):
+            rule = f"{prefix}/<any(history,sora,ops):package>/<function>{suffix}"
             app.add_url_rule(rule, view_func=call, methods=METHODS, strict_slashes=False)
 
     creates = {"package": "history", "function": "generations"}
@@ -99,9 +99,9 @@ def _refusal(raw_path: str) -> Response | None:
     if request.headers.get("Transfer-Encoding"):
         return _says(400, "Content type is not supported.")
     # A binary body travels as base64; nothing is read of one that says that it is too long.
-    sent = request.content_length or 0
-    travels = sent if is_text(request.content_type or "") else 4 * -(-sent // 3)
-    return _says(413, "The body is larger than what is allowed.") if travels > MAX_BYTES else None
+    length = request.content_length or 0
+    event_length = length if is_text(request.content_type or "") else 4 * -(-length // 3)
+    return _says(413, "The body is larger than what is allowed.") if event_length > MAX_BYTES else None
 
 
 def _respond(pool: Pool, path: str) -> Response:
@@ -122,15 +122,15 @@ def _respond(pool: Pool, path: str) -> Response:
 def _raw_event(path: str) -> dict[str, Any]:
     """The event of `web: raw`: nothing parsed; path holds only what follows the function's name."""
     data = request.get_data()
-    plain = not data or is_text(request.content_type or "")
+    is_plain = not data or is_text(request.content_type or "")
     return {
         "http": {
             "method": request.method,
             "path": path,
             "headers": {name.lower(): value for name, value in request.headers.items()},
             "queryString": request.query_string.decode("latin-1"),
-            "body": data.decode(errors="replace") if plain else base64.b64encode(data).decode(),
-            "isBase64Encoded": not plain,
+            "body": data.decode(errors="replace") if is_plain else base64.b64encode(data).decode(),
+            "isBase64Encoded": not is_plain,
         }
     }
 

@@ -76,7 +76,7 @@ class Pool:
         self.function = function
         self._log = (logs / f"{function.package}-{function.name}.log").open("ab")
         self._idle: list[Instance] = []
-        self._all: list[Instance] = []
+        self._instances: list[Instance] = []
         self._lock = threading.Lock()
         self._calls = ThreadPoolExecutor(MAX_INSTANCES, f"{function.package}-{function.name}")
         self._running = 0
@@ -100,7 +100,7 @@ class Pool:
             if instance is None or not instance.is_alive:
                 instance = Instance(self.function, self._log)
                 with self._lock:
-                    self._all.append(instance)
+                    self._instances.append(instance)
                     closed = self._closed
                 if closed:
                     # It came to be while the others were ended, and nobody else would end it.
@@ -117,7 +117,7 @@ class Pool:
         """Guarantees that no instance is left; calls still running end without an answer."""
         with self._lock:
             self._closed = True
-            instances = list(self._all)
+            instances = list(self._instances)
         for instance in instances:
             instance.end()
         self._calls.shutdown(cancel_futures=True)

@@ -91,7 +91,7 @@ def _crons(function: Mapping[str, Any]) -> tuple[str, ...]:
 def _check(name: str, function: Mapping[str, Any]) -> None:
     environment: Mapping[object, object] = function.get("environment", {})
     limits = function["limits"]
-    wrong = {
+    problems = {
         f"the keys {', '.join(sorted(function.keys() - KEYS))}": not function.keys() <= KEYS,
         "a variable that is no text": not all(isinstance(value, str) for value in environment.values()),
         "more variables than a function has": len(json.dumps(environment).encode()) > MAX_ENVIRONMENT_BYTES,
@@ -99,6 +99,6 @@ def _check(name: str, function: Mapping[str, Any]) -> None:
         "a memory that the platform does not have": limits["memory"] not in MEMORIES_MB,
         "a cron that is not five fields of numbers": not all(map(_CRON.fullmatch, _crons(function))),
     }
-    for what, is_wrong in wrong.items():
-        if is_wrong:
-            raise ProjectError(f"project.yml: {name} has {what}")
+    for problem, applies in problems.items():
+        if applies:
+            raise ProjectError(f"project.yml: {name} has {problem}")

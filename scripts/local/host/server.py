@@ -27,11 +27,11 @@ def host(functions: Iterable[Function], *, port: int, logs: Path, minute: float)
     A minute of their schedule takes `minute` seconds here.
     """
     # Werkzeug would say it in two lines, and end the process.
-    ports.require_free(port, of="the functions")
+    ports.require_free(port, user="the functions")
     with ExitStack() as closing:
         pools = {(function.package, function.name): Pool(function, logs) for function in functions}
-        careless = {name for name, pool in pools.items() if not pool.function.answers_options}
-        gateway = create_gateway(pools, ROOT / "web", with_platforms_cors=careless)
+        functions_without_options = {name for name, pool in pools.items() if not pool.function.answers_options}
+        gateway = create_gateway(pools, ROOT / "web", with_platforms_cors=functions_without_options)
         server = make_server(ports.LOOPBACK, port, gateway, threaded=True, request_handler=QuietHandler)
         closing.callback(server.server_close)
         thread = threading.Thread(target=server.serve_forever, args=[0.05], name="gateway")
@@ -54,12 +54,12 @@ def _keep_schedule(pools: list[Pool], minute: float, stop: threading.Event) -> N
     while not stop.wait(minute):
         now += timedelta(minutes=1)
         for pool in pools:
-            due = any(next(CronSim(cron, now - timedelta(minutes=1))) == now for cron in pool.function.crons)
-            if due and not pool.is_busy:
+            is_due = any(next(CronSim(cron, now - timedelta(minutes=1))) == now for cron in pool.function.crons)
+            if is_due and not pool.is_busy:
                 pool.call({}).add_done_callback(partial(_report, pool.function))
 
 
-def _report(function: Function, done: "Future[dict[str, Any]]") -> None:
+def _report(function: Function, future: "Future[dict[str, Any]]") -> None:
     """Say on the terminal what keeps a scheduled call from working: nobody else sees its answer."""
-    if not done.cancelled() and (error := done.result().get("error")):
+    if not future.cancelled() and (error := future.result().get("error")):
         print(f"{function.package}/{function.name}: {error}", file=sys.stderr, flush=True)

@@ -17,7 +17,7 @@ def main() -> None:
     arguments = _parser().parse_args()
     # Blocked before any thread starts and then waited for: a handler could miss one that comes early.
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDINGS)
-    running = simulator(
+    server = simulator(
         arguments.data,
         port=arguments.port,
         api_key=arguments.api_key,
@@ -26,7 +26,7 @@ def main() -> None:
         pace=Pace(arguments.bytes_per_second, arguments.latency_seconds),
         content=arguments.content,
     )
-    with running as base_url:
+    with server as base_url:
         print(f"simulator ready on {base_url}", flush=True)
         signal.sigwait(_ENDINGS)
 

@@ -20,7 +20,7 @@ from scripts.local.simulator.job import Job
 from scripts.local.simulator.jobs import Jobs, Order
 from scripts.local.simulator.misbehaviour import Misbehaviour
 from scripts.local.simulator.render_queue import Studio, Variant
-from scripts.local.simulator.request_log import keep_arrivals
+from scripts.local.simulator.request_log import record_arrivals
 from scripts.local.simulator.throttle import Pace
 
 LARGEST_BODY = 64 * 1024 * 1024
@@ -29,26 +29,26 @@ MEDIA_TYPES: dict[Variant, str] = {"video": "video/mp4", "thumbnail": "image/web
 
 
 def create_app(
-    jobs: Jobs, studio: Studio, manner: Manner, *, ended: threading.Event, api_key: str | None, pace: Pace
+    jobs: Jobs, studio: Studio, manner: Manner, *, end_event: threading.Event, api_key: str | None, pace: Pace
 ) -> Flask:
     """A Flask app that answers `/v1/videos` from these jobs; without an api key it lets everyone in.
 
-    Nothing it sends waits any longer once `ended` is set.
+    Nothing it sends waits any longer once `end_event` is set.
     """
     app = Flask(__name__)
     app.json = _PlainJson(app)
     app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = LARGEST_BODY
     answer_errors(app, manner.envelope)
     faults = Faults()
-    misbehaviour = Misbehaviour(faults, manner.envelope, ended)
+    misbehaviour = Misbehaviour(faults, manner.envelope, end_event)
     app.register_blueprint(control.control(jobs, faults))
-    keep_arrivals(app, jobs, lambda: _prompt(manner))
+    record_arrivals(app, jobs, lambda: _prompt(manner))
 
     # An endpoint's name is the place of its faults.
     @app.post("/v1/videos", endpoint="create")
     def create_video() -> Mapping[str, Any]:
-        wanted, directives = _accepted(jobs, manner)
-        job = jobs.add(manner.new_id(), wanted, directives)
+        create_request, directives = _read_request(jobs, manner)
+        job = jobs.add(manner.new_id(), create_request, directives)
         g.job_id = job.id
         studio.start(job)
         return manner.video(job, jobs.clock())
@@ -59,20 +59,20 @@ def create_app(
 
     @app.get("/v1/videos/<job_id>", endpoint="retrieve")
     def retrieve_video(job_id: str) -> tuple[Mapping[str, Any], int]:
-        return manner.retrieved(_known(jobs, job_id), jobs.clock())
+        return manner.retrieved(_find_job(jobs, job_id), jobs.clock())
 
     @app.get("/v1/videos/<job_id>/content", endpoint="content")
     def download_content(job_id: str) -> Response:
         variant = manner.variant(request.args.get("variant"))
-        job = _known(jobs, job_id)
+        job = _find_job(jobs, job_id)
         manner.check_content(job, jobs.clock())
-        return pace.set(send_file(studio.file(job, variant), mimetype=MEDIA_TYPES[variant]), ended)
+        return pace.set(send_file(studio.file(job, variant), mimetype=MEDIA_TYPES[variant]), end_event)
 
     @app.delete("/v1/videos/<job_id>", endpoint="delete")
     def delete_video(job_id: str) -> dict[str, Any]:
         if not manner.deletes:
             raise MethodNotAllowed(["GET"])
-        job = _known(jobs, job_id)
+        job = _find_job(jobs, job_id)
         jobs.delete(job_id)
         studio.forget(job)
         return {"id": job_id, "object": "video.deleted", "deleted": True}
@@ -81,12 +81,12 @@ def create_app(
     def before() -> Response | None:
         if request.blueprint == control.NAME:
             return None
-        gone = misbehaviour.instead("everything")
-        if gone is None and api_key is not None:
+        response = misbehaviour.answer_instead("everything")
+        if response is None and api_key is not None:
             _check_key(api_key)
-        return gone or misbehaviour.instead(cast("Place", request.endpoint))
+        return response or misbehaviour.answer_instead(cast("Place", request.endpoint))
 
-    app.after_request(misbehaviour.afterwards)
+    app.after_request(misbehaviour.spoil_answer)
     return app
 
 
@@ -98,18 +98,18 @@ class _PlainJson(DefaultJSONProvider):
 
 
 def _check_key(api_key: str) -> None:
-    given = request.authorization
-    if given is None or given.type != "bearer" or not given.token:
+    authorization = request.authorization
+    if authorization is None or authorization.type != "bearer" or not authorization.token:
         raise ApiError(401, "You didn't provide an API key in an Authorization header: Bearer YOUR_KEY.")
-    if not hmac.compare_digest(given.token.encode(), api_key.encode()):
+    if not hmac.compare_digest(authorization.token.encode(), api_key.encode()):
         raise ApiError(401, "Incorrect API key provided.", code="invalid_api_key")
 
 
-def _accepted(jobs: Jobs, manner: Manner) -> tuple[CreateRequest, Directives]:
+def _read_request(jobs: Jobs, manner: Manner) -> tuple[CreateRequest, Directives]:
     """The request to create a job; one that is refused has been counted before its 400 is raised."""
     try:
-        wanted = check_fields(manner.fields(request))
-        return wanted, _agreed(read_directives(wanted.prompt))
+        create_request = check_fields(manner.fields(request))
+        return create_request, _require_accepted(read_directives(create_request.prompt))
     except ApiError:
         jobs.count_rejected(_prompt(manner))
         raise
@@ -124,7 +124,7 @@ def _prompt(manner: Manner) -> str:
     return prompt[:PROMPT_LENGTH].encode(errors="replace").decode()
 
 
-def _agreed(directives: Directives) -> Directives:
+def _require_accepted(directives: Directives) -> Directives:
     if directives.rejection is not None:
         code, message = directives.rejection
         raise ApiError(400, message, param="prompt", code=code)
@@ -136,9 +136,9 @@ def _page(jobs: Jobs, manner: Manner) -> Mapping[str, Any]:
     page = jobs.page(limit=_limit(), order=_order(), after=after)
     if page is None:
         raise _not_found(str(after), param="after")
-    found, has_more = page
+    page_jobs, has_more = page
     now = jobs.clock()
-    return manner.page([manner.video(job, now) for job in found], has_more=has_more)
+    return manner.page([manner.video(job, now) for job in page_jobs], has_more=has_more)
 
 
 def _limit() -> int:
@@ -155,7 +155,7 @@ def _order() -> Order:
     return cast("Order", order)
 
 
-def _known(jobs: Jobs, job_id: str) -> Job:
+def _find_job(jobs: Jobs, job_id: str) -> Job:
     job = jobs.get(job_id)
     if job is None:
         raise _not_found(job_id)
@@ -166,5 +166,5 @@ def _not_found(job_id: str, *, param: str | None = None) -> ApiError:
     return ApiError(404, f"Video with id '{job_id}' not found.", param=param)
 
 
-def _invalid(name: str, what: str) -> ApiError:
-    return ApiError(400, f"Invalid value for '{name}': {what}.", param=name, code="invalid_value")
+def _invalid(name: str, problem: str) -> ApiError:
+    return ApiError(400, f"Invalid value for '{name}': {problem}.", param=name, code="invalid_value")

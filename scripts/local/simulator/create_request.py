@@ -88,5 +88,5 @@ def _text(fields: Mapping[str, object], name: str, *, default: str | None = None
     return value
 
 
-def _invalid(name: str, what: str) -> ApiError:
-    return ApiError(400, f"Invalid value for '{name}': {what}.", param=name, code="invalid_value")
+def _invalid(name: str, problem: str) -> ApiError:
+    return ApiError(400, f"Invalid value for '{name}': {problem}.", param=name, code="invalid_value")

@@ -45,22 +45,22 @@ class Manner:
 
     def page(self, videos: Sequence[Mapping[str, Any]], *, has_more: bool) -> Mapping[str, Any]:
         """The answer to a request for the list."""
-        ends = {"first_id": videos[0]["id"] if videos else None, "last_id": videos[-1]["id"] if videos else None}
-        return {"object": "list", "data": videos, **ends, "has_more": has_more}
+        ids = {"first_id": videos[0]["id"] if videos else None, "last_id": videos[-1]["id"] if videos else None}
+        return {"object": "list", "data": videos, **ids, "has_more": has_more}
 
-    def variant(self, asked: str | None) -> Variant:
+    def variant(self, name: str | None) -> Variant:
         """Which of a job's files `?variant=` means."""
-        if asked is None or asked in SUFFIXES:
-            return asked or "video"
-        what = f"expected one of {', '.join(SUFFIXES)}, got {asked!r}"
-        raise ApiError(400, f"Invalid value for 'variant': {what}.", param="variant", code="invalid_value")
+        if name is None or name in SUFFIXES:
+            return name or "video"
+        problem = f"expected one of {', '.join(SUFFIXES)}, got {name!r}"
+        raise ApiError(400, f"Invalid value for 'variant': {problem}.", param="variant", code="invalid_value")
 
     def check_content(self, job: Job, now: float) -> None:
         """Guarantees that the job has content to download."""
         match job.status(now):
             case "completed" if job.is_expired(now):
-                after = _duration(job.expires_after)
-                raise ApiError(404, f"The video is no longer available. Downloads expire after {after}.")
+                lifetime = _duration(job.expires_after)
+                raise ApiError(404, f"The video is no longer available. Downloads expire after {lifetime}.")
             case "completed":
                 pass
             case "failed":
@@ -80,20 +80,20 @@ class LiteLLM(Manner):
 
     def new_id(self) -> str:
         """A long id in base64, which has to be escaped in a path."""
-        told = f"litellm:custom_llm_provider:gemini;model_id:veo;video_id:operations/{secrets.token_hex(16)}"
-        return "video_" + base64.b64encode(told.encode()).decode()
+        plain_id = f"litellm:custom_llm_provider:gemini;model_id:veo;video_id:operations/{secrets.token_hex(16)}"
+        return "video_" + base64.b64encode(plain_id.encode()).decode()
 
     def video(self, job: Job, now: float) -> Mapping[str, Any]:
         """Only id, status and error are told; queued and in progress are one."""
-        known = super().video(job, now)
-        told = {"id": job.id, "object": "video", "status": known["status"], "error": known["error"]}
-        if known["status"] in {"queued", "in_progress"}:
-            told["status"] = "processing"
+        fields = super().video(job, now)
+        shown_fields = {"id": job.id, "object": "video", "status": fields["status"], "error": fields["error"]}
+        if fields["status"] in {"queued", "in_progress"}:
+            shown_fields["status"] = "processing"
         elif _is_blocked(job):
-            told |= {"status": "completed", "error": None}
-        return dict.fromkeys(known) | told
+            shown_fields |= {"status": "completed", "error": None}
+        return dict.fromkeys(fields) | shown_fields
 
-    def variant(self, asked: str | None) -> Variant:  # noqa: ARG002
+    def variant(self, name: str | None) -> Variant:  # noqa: ARG002
         """The video, whatever is asked for."""
         return "video"
 
@@ -128,18 +128,18 @@ class VllmOmni(Manner):
 
     def video(self, job: Job, now: float) -> Mapping[str, Any]:
         """The code of an error is a number."""
-        known = super().video(job, now)
-        if known["error"] is None:
-            return known
+        fields = super().video(job, now)
+        if fields["error"] is None:
+            return fields
         code = 400 if _is_blocked(job) else 500
-        return {**known, "error": {"code": code, "message": known["error"]["message"]}}
+        return {**fields, "error": {"code": code, "message": fields["error"]["message"]}}
 
     def retrieved(self, job: Job, now: float) -> tuple[Mapping[str, Any], int]:
         """A failed job comes with the HTTP status that is its error's code."""
         video = self.video(job, now)
         return video, video["error"]["code"] if video["error"] else 200
 
-    def variant(self, asked: str | None) -> Variant:  # noqa: ARG002
+    def variant(self, name: str | None) -> Variant:  # noqa: ARG002
         """The video, whatever is asked for."""
         return "video"
 
@@ -170,21 +170,21 @@ class SGLang(Manner):
 
     def video(self, job: Job, now: float) -> Mapping[str, Any]:
         """Seconds is a number, an error has no code, and the prompt is left out."""
-        known: dict[str, Any] = {**super().video(job, now), "seconds": int(job.seconds), "quality": "standard"}
-        del known["prompt"]
-        if error := known["error"]:
-            known["error"] = {"message": error["message"]}
-        return known
+        fields: dict[str, Any] = {**super().video(job, now), "seconds": int(job.seconds), "quality": "standard"}
+        del fields["prompt"]
+        if error := fields["error"]:
+            fields["error"] = {"message": error["message"]}
+        return fields
 
     def page(self, videos: Sequence[Mapping[str, Any]], *, has_more: bool) -> Mapping[str, Any]:  # noqa: ARG002
         """Only what is on the page."""
         return {"object": "list", "data": videos}
 
-    def variant(self, asked: str | None) -> Variant:
+    def variant(self, name: str | None) -> Variant:
         """An index into a job's outputs, of which there is one."""
-        if asked is not None and not asked.isdecimal():
-            raise ApiError(400, f"Unsupported video content variant: {asked!r}")
-        if int(asked or 0):
+        if name is not None and not name.isdecimal():
+            raise ApiError(400, f"Unsupported video content variant: {name!r}")
+        if int(name or 0):
             raise ApiError(404, "Video output not found")
         return "video"
 

@@ -22,18 +22,18 @@ class Directives:
 
 # A new directive is one line here: what is written in the prompt, and what it changes.
 _TABLE: tuple[tuple[str, Callable[[Directives, re.Match[str]], Directives]], ...] = (
-    (r"\[reject\]", lambda found, _: replace(found, rejection=MODERATION_BLOCKED)),
-    (r"\[fail\]", lambda found, _: replace(found, failure=PROVIDER_ERROR)),
-    (r"\[moderate\]", lambda found, _: replace(found, failure=MODERATION_BLOCKED)),
-    (rf"\[delay={_SECONDS}\]", lambda found, match: replace(found, delay=float(match[1]))),
-    (rf"\[expire={_SECONDS}\]", lambda found, match: replace(found, expires_after=float(match[1]))),
+    (r"\[reject\]", lambda directives, _: replace(directives, rejection=MODERATION_BLOCKED)),
+    (r"\[fail\]", lambda directives, _: replace(directives, failure=PROVIDER_ERROR)),
+    (r"\[moderate\]", lambda directives, _: replace(directives, failure=MODERATION_BLOCKED)),
+    (rf"\[delay={_SECONDS}\]", lambda directives, match: replace(directives, delay=float(match[1]))),
+    (rf"\[expire={_SECONDS}\]", lambda directives, match: replace(directives, expires_after=float(match[1]))),
 )
 
 
 def read_directives(prompt: str) -> Directives:
     """The directives found in a prompt; brackets that are none are ordinary words."""
-    found = Directives()
+    directives = Directives()
     for pattern, apply in _TABLE:
         if match := re.search(pattern, prompt, re.IGNORECASE):
-            found = apply(found, match)
-    return found
+            directives = apply(directives, match)
+    return directives

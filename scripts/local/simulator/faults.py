@@ -85,10 +85,10 @@ class Faults:
         """From now on these and no other; a plan that makes no sense is a 400 that says where, and changes nothing."""
         try:
             places = _PLAN.validate_python(plan)
-        except ValidationError as wrong:
-            first = wrong.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the plan"
-            raise ApiError(400, f"Invalid fault: {where}: {first['msg']}.", param=where) from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"]) or "the plan"
+            raise ApiError(400, f"Invalid fault: {field}: {first['msg']}.", param=field) from None
         for place, faults in places.items():
             if place != "create" and any(fault.after_accepting for fault in faults):
                 raise ApiError(400, "Invalid fault: after_accepting belongs to create.", param=place)
@@ -102,7 +102,7 @@ class Faults:
         with self._lock:
             return next((fault for fault in self._set.get(place, []) if fault.strikes()), None)
 
-    def take_back(self, fault: ArmedFault) -> None:
+    def uncount(self, fault: ArmedFault) -> None:
         """It did not happen after all."""
         with self._lock:
             fault.happened -= 1

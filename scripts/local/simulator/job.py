@@ -93,5 +93,5 @@ class Job:
     def _progress(self, now: float) -> int:
         if self.status(now) == "completed":
             return 100
-        planned = self.finishes_at - self.starts_at
-        return max(0, min(99, int(100 * (now - self.starts_at) / planned))) if planned > 0 else 0
+        duration = self.finishes_at - self.starts_at
+        return max(0, min(99, int(100 * (now - self.starts_at) / duration))) if duration > 0 else 0

@@ -120,7 +120,7 @@ class Jobs:
         self._connection.execute("pragma synchronous = normal")
         self._connection.executescript(_SCHEMA)
 
-    def add(self, job_id: str, wanted: CreateRequest, directives: Directives) -> Job:
+    def add(self, job_id: str, request: CreateRequest, directives: Directives) -> Job:
         """The new job of this id, stored with its POST in one transaction: it is answered only after both are kept."""
         error_code, error_message = directives.failure or (None, None)
         with self._transaction() as connection:
@@ -130,7 +130,7 @@ class Jobs:
             connection.execute(
                 _INSERT,
                 {
-                    **vars(wanted),
+                    **vars(request),
                     "id": job_id,
                     "now": now,
                     "starts_at": starts_at,
@@ -140,7 +140,7 @@ class Jobs:
                     "error_message": error_message,
                 },
             )
-            connection.execute(_COUNT_ACCEPTED, [wanted.prompt])
+            connection.execute(_COUNT_ACCEPTED, [request.prompt])
             return _job(connection.execute(_GET, [job_id]).fetchone())
 
     def count_rejected(self, prompt: str) -> None:
@@ -220,8 +220,8 @@ class Jobs:
         with self._transaction() as connection:
             rows = connection.execute("select prompt, accepted, rejected from posts order by rowid").fetchall()
         accepted = {prompt: count for prompt, count, _ in rows if count}
-        rejected = {prompt: count for prompt, _, count in rows if count}
-        return Posts(posts=accepted, total=sum(accepted.values()), rejected=rejected)
+        rejected_counts = {prompt: count for prompt, _, count in rows if count}
+        return Posts(posts=accepted, total=sum(accepted.values()), rejected=rejected_counts)
 
     def arrivals(self) -> list[Arrival]:
         """Every POST that ever came, also one that made no job, oldest first."""

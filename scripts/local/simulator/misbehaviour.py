@@ -16,46 +16,46 @@ PAGE = "<!doctype html><title>Please sign in</title><p>Please sign in to go on.<
 class Misbehaviour:
     """The faults of a Flask app: one is chosen before a request is carried out, and may wait until its answer is made.
 
-    Nothing hangs or drips any longer once `ended` is set.
+    Nothing hangs or drips any longer once `end_event` is set.
     """
 
-    def __init__(self, faults: Faults, envelope: Envelope, ended: threading.Event) -> None:
+    def __init__(self, faults: Faults, envelope: Envelope, end_event: threading.Event) -> None:
         self._faults = faults
         self._envelope = envelope
-        self._ended = ended
+        self._end_event = end_event
 
-    def instead(self, place: Place) -> Response | None:
-        """The answer to this request if it is not to be carried out; a late fault waits for `afterwards`."""
+    def answer_instead(self, place: Place) -> Response | None:
+        """The answer to this request if it is not to be carried out; a late fault waits for `spoil_answer`."""
         if "fault" in g:
             return None
-        struck = self._faults.strike(place)
-        if struck is None:
+        armed = self._faults.strike(place)
+        if armed is None:
             return None
-        if struck.fault.is_late:
-            g.fault = struck
+        if armed.fault.is_late:
+            g.fault = armed
             return None
         # Read whole all the same: the server would wait for what is left of it before it drops the connection.
         request.get_data(cache=False)
-        return self._answer(struck.fault)
+        return self._answer(armed.fault)
 
-    def afterwards(self, response: Response) -> Response:
-        """The answer as it goes out. An error is not spoiled: nothing was accepted, there is nothing to truncate."""
-        struck: ArmedFault | None = g.pop("fault", None)
-        if struck is None:
+    def spoil_answer(self, response: Response) -> Response:
+        """The answer with the late fault in it. An error stays as it is: it accepted nothing, and has no video."""
+        armed: ArmedFault | None = g.pop("fault", None)
+        if armed is None:
             return response
         if response.status_code >= 400:  # noqa: PLR2004
-            self._faults.take_back(struck)
+            self._faults.uncount(armed)
             return response
         g.spoiled = True
-        match struck.fault.kind:
+        match armed.fault.kind:
             case "slow":
-                return Pace(struck.fault.bytes_per_second).set(response, self._ended)
+                return Pace(armed.fault.bytes_per_second).set(response, self._end_event)
             case "truncate":
                 return _halved(response)
             case "vague":
-                return _vague(response, struck.fault.word)
+                return _vague(response, armed.fault.word)
             case _:
-                return self._answer(struck.fault)
+                return self._answer(armed.fault)
 
     def _answer(self, fault: Fault) -> Response:
         error = ApiError(fault.status or 200, "The simulator was told to answer so.")
@@ -63,9 +63,9 @@ class Misbehaviour:
             case "html":
                 response = Response(PAGE, error.status, mimetype="text/html")
             case "hang":
-                response = Response(self._hang_up(after=fault.seconds))
+                response = Response(self._hang_up(seconds=fault.seconds))
             case "close":
-                response = Response(self._hang_up(after=0))
+                response = Response(self._hang_up(seconds=0))
             case _:
                 response = jsonify(self._envelope(error))
                 response.status_code = error.status
@@ -73,9 +73,9 @@ class Misbehaviour:
             response.headers["Retry-After"] = str(fault.retry_after)
         return response
 
-    def _hang_up(self, *, after: float) -> Iterator[bytes]:
+    def _hang_up(self, *, seconds: float) -> Iterator[bytes]:
         """A body that is never sent, nor its headers: the server drops the connection, as if its client had."""
-        self._ended.wait(after)
+        self._end_event.wait(seconds)
         raise ConnectionAbortedError
         yield b""
 

@@ -33,8 +33,8 @@ def digest(prompt: str) -> bytes:
 
 def palette(prompt: str) -> Palette:
     """The colours of the first variant the prompt names; without one, colours that are the prompt's own."""
-    named = re.search(rf"(?<![a-z])({'|'.join(VARIANT_PALETTES)})(?![a-z])", prompt, re.IGNORECASE)
-    return VARIANT_PALETTES[named[1].lower()] if named else _own_palette(digest(prompt)[0] / 256)
+    match = re.search(rf"(?<![a-z])({'|'.join(VARIANT_PALETTES)})(?![a-z])", prompt, re.IGNORECASE)
+    return VARIANT_PALETTES[match[1].lower()] if match else _own_palette(digest(prompt)[0] / 256)
 
 
 def filter_graph(prompt: str, *, width: int, height: int, seconds: int) -> str:

@@ -75,12 +75,12 @@ class Renderer:
             part.unlink(missing_ok=True)
 
     def _run(self, arguments: Sequence[str]) -> None:
-        quiet = ["-nostdin", "-hide_banner", "-v", "error", "-y"]
+        flags = ["-nostdin", "-hide_banner", "-v", "error", "-y"]
         one_thread = ["-threads", "1", "-filter_threads", "1", "-filter_complex_threads", "1"]
-        command = [self._binary, *quiet, *one_thread, *arguments[:-1], "-threads", "1", arguments[-1]]
+        command = [self._binary, *flags, *one_thread, *arguments[:-1], "-threads", "1", arguments[-1]]
         with self._started(command) as process:
             try:
-                _, said = process.communicate(timeout=TIMEOUT_SECONDS)
+                _, output = process.communicate(timeout=TIMEOUT_SECONDS)
             except subprocess.TimeoutExpired as late:
                 process.kill()
                 raise RenderError(f"ffmpeg took longer than {TIMEOUT_SECONDS} s") from late
@@ -90,7 +90,7 @@ class Renderer:
         if self._stopped:
             raise RenderStopped
         if process.returncode:
-            raise RenderError(f"ffmpeg ended with {process.returncode}: {said.decode(errors='replace').strip()}")
+            raise RenderError(f"ffmpeg ended with {process.returncode}: {output.decode(errors='replace').strip()}")
 
     def _started(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
         with self._lock:

@@ -45,17 +45,17 @@ class Studio:
     def file(self, job: Job, variant: Variant) -> Path:
         """The finished job's file of this variant; thumbnail and spritesheet are made when first asked for."""
         video = self._content or self._path(job, "video")
-        wanted = video if variant == "video" else self._path(job, variant)
-        if wanted.exists():
-            return wanted
+        target = video if variant == "video" else self._path(job, variant)
+        if target.exists():
+            return target
         match variant:
             case "thumbnail":
-                self._renderer.thumbnail(wanted, video, seconds=job.seconds)
+                self._renderer.thumbnail(target, video, seconds=job.seconds)
             case "spritesheet":
-                self._renderer.spritesheet(wanted, video, seconds=job.seconds)
+                self._renderer.spritesheet(target, video, seconds=job.seconds)
             case "video":
-                raise FileNotFoundError(wanted)
-        return wanted
+                raise FileNotFoundError(target)
+        return target
 
     def forget(self, job: Job) -> None:
         """No file of the job is left."""

@@ -8,7 +8,7 @@ from flask import Flask, Response, g, request
 from scripts.local.simulator.jobs import Answer, Jobs
 
 
-def keep_arrivals(app: Flask, jobs: Jobs, prompt: Callable[[], str]) -> None:
+def record_arrivals(app: Flask, jobs: Jobs, prompt: Callable[[], str]) -> None:
     """From now on each request to the endpoint "create" is kept with its prompt, and with what became of it.
 
     Call it before anything else looks at requests: it is to be the first to see one, and the last to see its answer.

@@ -44,20 +44,20 @@ def simulator(
     with ExitStack() as closing:
         jobs = Jobs(data / "jobs.sqlite3", timing=timing, clock=clock)
         closing.callback(jobs.close)
-        forgotten = [] if MANNERS[manner].remembers else jobs.forget()
+        forgotten_jobs = [] if MANNERS[manner].remembers else jobs.forget()
         studio = Studio(videos, jobs, content=None if content is None else content.resolve(strict=True))
         closing.callback(studio.close)
-        for job in forgotten:
+        for job in forgotten_jobs:
             studio.forget(job)
-        ended = threading.Event()
-        app = create_app(jobs, studio, MANNERS[manner], ended=ended, api_key=api_key, pace=pace)
+        end_event = threading.Event()
+        app = create_app(jobs, studio, MANNERS[manner], end_event=end_event, api_key=api_key, pace=pace)
         server = make_server(HOST, port, app, threaded=True, request_handler=QuietHandler)
         closing.callback(server.server_close)
         thread = threading.Thread(target=server.serve_forever, args=[_STOP_POLL_SECONDS], name="simulator")
         thread.start()
         closing.callback(thread.join)
         closing.callback(server.shutdown)
-        closing.callback(ended.set)
+        closing.callback(end_event.set)
         yield f"http://{HOST}:{server.server_port}/v1"
 
 

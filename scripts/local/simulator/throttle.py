@@ -19,8 +19,8 @@ class Pace:
     bytes_per_second: float | None = None
     latency_seconds: float = 0.0
 
-    def set(self, response: Response, ended: threading.Event) -> Response:
-        """The response, whose bytes come at this pace; none waits any longer once `ended` is set."""
+    def set(self, response: Response, end_event: threading.Event) -> Response:
+        """The response, whose bytes come at this pace; none waits any longer once `end_event` is set."""
         if self == Pace():
             return response
         body = response.response
@@ -28,16 +28,16 @@ class Pace:
             body.buffer_size = PIECE_BYTES
             response.call_on_close(body.close)
         response.direct_passthrough = False
-        response.response = self._paced(cast("Iterable[bytes]", body), ended)
+        response.response = self._paced(cast("Iterable[bytes]", body), end_event)
         return response
 
-    def _paced(self, pieces: Iterable[bytes], ended: threading.Event) -> Iterator[bytes]:
-        ended.wait(self.latency_seconds)
-        begun, sent = time.monotonic(), 0
+    def _paced(self, pieces: Iterable[bytes], end_event: threading.Event) -> Iterator[bytes]:
+        end_event.wait(self.latency_seconds)
+        start, size = time.monotonic(), 0
         for part in self._parts(pieces):
-            sent += len(part)
+            size += len(part)
             if self.bytes_per_second is not None:
-                ended.wait(max(0.0, begun + sent / self.bytes_per_second - time.monotonic()))
+                end_event.wait(max(0.0, start + size / self.bytes_per_second - time.monotonic()))
             yield part
 
     def _parts(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
