@@ -45,7 +45,7 @@ class SigningWindow:
     def url(self, path: str, query_param: str = "") -> str:
         """A signed URL of the object at this path of the bucket ("/generations/..."), quoted as URLs have it.
 
-        asked is what else its query asks of the store.
+        query_param is one more parameter of its query.
         """
         query = self._query
         # What is signed is sorted, where upper case comes first; in the URL botocore puts it in front.
