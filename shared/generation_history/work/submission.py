@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal, LiteralString
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from generation_history import limits
@@ -19,12 +18,12 @@ from generation_history.ids import uuid7
 from generation_history.providers import VideoJob, VideoRequest
 from generation_history.recordable import recordable, recordable_answer
 from generation_history.settings import Limits
+from generation_history.work.costs import COST, NO_LIMITS, RESERVE_BUDGET, budget_params, cost_params
 from generation_history.work.intents import fingerprint
 from generation_history.work.job_queue import CHECK_LEASE, RECORD_ANSWER, Job, write_under_lease
 
 #: A POST that a limit holds back looks again after this long.
 THROTTLE_SECONDS = 15.0
-NO_LIMITS: Final = Limits()
 
 #: What became of an accepted job that its scene does not wait for (Submissions.accept_late).
 LateAnswer = Literal["known", "resumed", "late", "taken", "gone"]
@@ -88,18 +87,13 @@ class Submissions:
         Throttled where the limits hold it back, LeaseLost where a caller has ended the scene or recorded a job for it
         since; nothing was written then.
         """
-        budget = """
-            select reserve_budget(%(owner_id)s, cost_of(%(host)s, %(model)s, %(size)s, %(seconds)s),
-                %(most_running)s::integer, %(most_per_minute)s::integer, %(usd_per_owner_and_day)s::numeric,
-                %(scene_id)s, %(lease_token)s)
-        """
-        attempt = """
+        attempt = f"""
             insert into attempts
                 (id, scene_id, owner_id, attempt, outcome, provider, provider_base_url, model, size, seconds,
                  intended_at, cost, post_token, request_sha256)
             values (%(id)s, %(scene_id)s, %(owner_id)s, %(attempt)s, 'intended', %(provider)s, %(base_url)s, %(model)s,
                 %(size)s, %(seconds)s, coalesce(%(intended_at)s, now()),
-                cost_of(%(host)s, %(model)s, %(size)s, %(seconds)s), %(lease_token)s, %(request_sha256)s)
+                {COST}, %(lease_token)s, %(request_sha256)s)
             on conflict on constraint attempts_scene_id_attempt_key
                 do update set outcome = 'intended', intended_at = excluded.intended_at, error_message = null,
                     provider = excluded.provider, provider_base_url = excluded.provider_base_url,
@@ -107,10 +101,9 @@ class Submissions:
                     post_token = excluded.post_token, request_sha256 = excluded.request_sha256
             returning intended_at
         """
-        post = """
+        post = f"""
             insert into posts (lease_token, scene_id, attempt, owner_id, cost)
-            values (%(lease_token)s, %(scene_id)s, %(attempt)s, %(owner_id)s,
-                cost_of(%(host)s, %(model)s, %(size)s, %(seconds)s))
+            values (%(lease_token)s, %(scene_id)s, %(attempt)s, %(owner_id)s, {COST})
             on conflict do nothing
         """
         scene = """
@@ -122,7 +115,7 @@ class Submissions:
             self._db,
             job,
             "select check_may_submit(%(scene_id)s)",
-            budget,
+            RESERVE_BUDGET,
             attempt,
             post,
             scene,
@@ -131,15 +124,10 @@ class Submissions:
             attempt=job.attempt,
             provider=provider,
             base_url=base_url,
-            host=urlsplit(base_url).hostname,
-            model=request.model,
-            size=request.size,
-            seconds=request.seconds,
             intended_at=intended_at,
             request_sha256=fingerprint(request),
-            most_running=limits.most_running,
-            most_per_minute=limits.most_per_minute,
-            usd_per_owner_and_day=limits.usd_per_owner_and_day,
+            **cost_params(base_url, request),
+            **budget_params(limits),
         )
         return attempt_rows[0]["intended_at"]
 

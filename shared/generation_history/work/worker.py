@@ -14,6 +14,7 @@ from generation_history.models import Step
 from generation_history.providers import factory
 from generation_history.providers.factory import Providers
 from generation_history.settings import Limits, ProviderSettings
+from generation_history.work.costs import NO_LIMITS
 from generation_history.work.find_step import FindStep
 from generation_history.work.housekeeping import Housekeeping
 from generation_history.work.intents import Intents
@@ -34,7 +35,7 @@ from generation_history.work.retry_policy import (
     step_of,
 )
 from generation_history.work.store_step import StoreStep
-from generation_history.work.submission import NO_LIMITS, Submissions
+from generation_history.work.submission import Submissions
 from generation_history.work.submit_step import SubmitStep
 
 logger = logging.getLogger(__name__)
