@@ -117,32 +117,60 @@ def build(target: Path) -> list[Built]:
     (target / "digitalocean").mkdir(parents=True)
     (target / "digitalocean" / "project.yml").write_text(project_yml(), "utf-8")
     paths = {name: target / "digitalocean/packages" / f"{name}.zip" for name in limits}
-    archives = {path: _function(name, layers, functions, staging) for name, path in paths.items()}
+    libraries = _libraries(layers)
+    archives = {target / "aws/functions.zip": functions}
     for layer, files in layers.items():
         archives[target / "aws/layers" / f"{layer}.zip"] = {f"python/{path}": file for path, file in files.items()}
-    archives[target / "aws/functions.zip"] = functions
     # Nearly all of a build is deflating, which Python's threads do side by side.
     with ThreadPoolExecutor() as pool:
-        unzipped = dict(zip(archives, pool.map(_zip, archives, archives.values()), strict=True))
+        zipping = pool.map(_add_to_zip, archives, archives.values())
+        for name, path in paths.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(_zip_of_libraries(_libraries_for(name), libraries, staging / "zips"), path)
+            _add_to_zip(path, _own_files(name, functions, staging))
+        list(zipping)
     _write_manifest(target, {**layers, "functions": functions})
     return [
-        Built(name, path, path.stat().st_size, unzipped[path], limits[name]["memory"]) for name, path in paths.items()
+        Built(name, path, path.stat().st_size, _unzipped_bytes(path), limits[name]["memory"])
+        for name, path in paths.items()
     ]
 
 
-def _function(name: str, layers: Mapping[str, Files], functions: Files, staging: Path) -> Files:
-    """What is in a function's zip on DigitalOcean."""
+def _libraries(layers: Mapping[str, Files]) -> dict[str, Files]:
+    """The files of the layers by what they are for."""
+    data = layers["data"].items()
+    media = [(path, file) for path, file in layers["media"].items() if path not in layers["data"]]
+    return {
+        "data": {path: file for path, file in data if not path.startswith(VERIFIES_TOKENS)},
+        "objects": {path: file for path, file in media if not path.startswith(FFMPEG)},
+        "owners": {path: file for path, file in data if path.startswith(VERIFIES_TOKENS)},
+        "inspection": {path: file for path, file in media if path.startswith(FFMPEG)},
+    }
+
+
+def _libraries_for(name: str) -> tuple[str, ...]:
+    """The libraries that a function carries on DigitalOcean, in the order of _libraries."""
+    needs = needs_of(*name.split("/"))
+    optional: tuple[Need, ...] = ("objects", "owners", "inspection")
+    return ("data", *(need for need in optional if need in needs))
+
+
+def _zip_of_libraries(names: tuple[str, ...], libraries: Mapping[str, Files], folder: Path) -> Path:
+    """The zip of these libraries, made of the one without the last of them: each is deflated as rarely as can be."""
+    path = folder / f"{'-'.join(names)}.zip"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        if names[:-1]:
+            shutil.copyfile(_zip_of_libraries(names[:-1], libraries, folder), path)
+        _add_to_zip(path, libraries[names[-1]])
+    return path
+
+
+def _own_files(name: str, functions: Files, staging: Path) -> Files:
+    """The files of its own package and of itself that a function carries on DigitalOcean."""
     package, function = name.split("/")
-    needs = needs_of(package, function)
-    files = {**layers["data"]}
-    if "owners" not in needs:
-        files = {path: file for path, file in files.items() if not path.startswith(VERIFIES_TOKENS)}
-    files |= {path: file for path, file in functions.items() if path.startswith(f"{package}/")}
-    files["__main__.py"] = _main(staging, package, function)
-    if "objects" in needs:
-        inspects = "inspection" in needs
-        files |= {path: file for path, file in layers["media"].items() if inspects or not path.startswith(FFMPEG)}
-    return files
+    files = {path: file for path, file in functions.items() if path.startswith(f"{package}/")}
+    return {**files, "__main__.py": _main(staging, package, function)}
 
 
 def modules_of(package: str, function: str) -> dict[str, Any]:
@@ -251,22 +279,23 @@ def _main(staging: Path, package: str, function: str) -> Path:
     return path
 
 
-def _zip(path: Path, files: Mapping[str, Path]) -> int:
-    """The bytes in the zip, unzipped."""
+def _add_to_zip(path: Path, files: Mapping[str, Path]) -> None:
+    """Guarantees that the zip has these files after those that it has, by name."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unzipped = 0
-    with zipfile.ZipFile(path, "w") as archive:
+    with zipfile.ZipFile(path, "a") as archive:
         for name in sorted(files):
-            content = files[name].read_bytes()
-            unzipped += len(content)
             entry = zipfile.ZipInfo(name, EPOCH)
             # What is packed already does not become smaller.
             entry.compress_type = zipfile.ZIP_STORED if name.endswith(".xz") else zipfile.ZIP_DEFLATED
             # The platform drops the exec bit anyway.
             entry.external_attr = 0o644 << 16
             entry.create_system = 3
-            archive.writestr(entry, content, compresslevel=9)
-    return unzipped
+            archive.writestr(entry, files[name].read_bytes(), compresslevel=9)
+
+
+def _unzipped_bytes(path: Path) -> int:
+    with zipfile.ZipFile(path) as archive:
+        return sum(entry.file_size for entry in archive.infolist())
 
 
 def _write_manifest(target: Path, parts: Mapping[str, Files]) -> None:
