@@ -93,12 +93,15 @@ class JobQueue:
         params = {"limit": limit, "submit": submit, "lease_seconds": self._lease_seconds}
         leases = self._db.run(None, (claim, params))
         leases.sort(key=lambda lease: lease["step"] == "submit")
-        return [job for lease in leases if (job := self._load(lease))]
+        scenes: dict[UUID, dict[str, Any]] = {}
+        for owner_id in {lease["owner_id"] for lease in leases}:
+            scenes |= self._read_scenes(owner_id, [lease["scene_id"] for lease in leases])
+        return [Job(**lease, **scenes[lease["scene_id"]]) for lease in leases if lease["scene_id"] in scenes]
 
-    def _load(self, lease: dict[str, Any]) -> Job | None:
-        """The job with its scene, which is read under the owner that the claim returned."""
+    def _read_scenes(self, owner_id: UUID, scene_ids: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:
+        """What a job has of its scene and attempt, by the scene's id: of those scenes that are the owner's."""
         query = """
-            select v.generation_id, v.variant_type, s.scene_number, w.attempt, s.status, s.sora_prompt as prompt,
+            select s.id, v.generation_id, v.variant_type, s.scene_number, w.attempt, s.status, s.sora_prompt as prompt,
                 w.sora_video_id, w.provider_base_url, s.model, s.size, s.seconds,
                 case when a.sora_video_id = w.sora_video_id then a.provider_base_url end as bound_to,
                 coalesce(a.sora_video_id = w.sora_video_id and a.outcome in ('accepted', 'late')
@@ -116,10 +119,10 @@ class JobQueue:
                 union all
                 select a.attempt, a.sora_video_id, a.provider_base_url where j.attempt <> s.attempt
             ) w
-            where s.id = %(scene_id)s
+            where s.id = any (%(scene_ids)s)
         """
-        rows = self._db.run(lease["owner_id"], (query, lease))
-        return Job(**lease, **rows[0]) if rows else None
+        rows = self._db.run(owner_id, (query, {"scene_ids": scene_ids}))
+        return {row.pop("id"): row for row in rows}
 
     def extend_leases(self, jobs: Sequence[Job]) -> None:
         """The leases still held are lease_seconds long again: the worker is alive."""
