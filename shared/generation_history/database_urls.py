@@ -5,6 +5,7 @@ Nothing here repeats any part of a value but the names of its parameters: whatev
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -38,6 +39,7 @@ _ALLOWED_VALUES: Final = {
 }
 
 
+@lru_cache(maxsize=16)
 def checked(setting: str, value: str) -> str:
     """The value, which names a host, a socket's folder or a service, and nothing that libpq would misread."""
     example = f"{setting} must be a URL like {EXAMPLE}, with special characters of the password as %40 for @"

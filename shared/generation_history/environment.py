@@ -2,6 +2,7 @@
 
 import os
 import re
+from functools import lru_cache
 from typing import Final
 
 from generation_history.errors import NotConfigured
@@ -16,8 +17,12 @@ _QUOTES: Final = frozenset({'""', "''", "``", "\u201c\u201d", "\u2018\u2019"})
 def optional(name: str) -> str | None:
     """The setting's value; None where it is not set."""
     value = os.environ.get(name, "").strip()
-    if value in {"", UNSET}:
-        return None
+    return None if value in {"", UNSET} else _typed_rightly(name, value)
+
+
+@lru_cache(maxsize=256)
+def _typed_rightly(name: str, value: str) -> str:
+    """The value, checked once for all calls."""
     if not "".join(value.split()).isprintable():
         raise NotConfigured(f"{name} has a character that cannot be seen: type it anew")
     if len(value) > 1 and value[0] + value[-1] in _QUOTES:

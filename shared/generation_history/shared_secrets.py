@@ -54,7 +54,7 @@ def jwt_keys(secret: str) -> tuple[bytes, ...]:
     text, decoded = secret.encode(), _from_base64(secret)
     if len(text) < MIN_JWT_SECRET_BYTES:
         raise NotConfigured(f"HISTORY_JWT_SECRET must be at least {MIN_JWT_SECRET_BYTES} bytes long")
-    return (decoded, text) if len(decoded) >= MIN_JWT_SECRET_BYTES else (text,)
+    return (text, decoded) if len(decoded) >= MIN_JWT_SECRET_BYTES else (text,)
 
 
 def _refused(reason: str) -> NotConfigured:

@@ -4,8 +4,9 @@ import hmac
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from generation_history import settings
@@ -72,16 +73,10 @@ def _claims(token: str, proof: JwtSettings) -> Mapping[str, Any]:
 
     try:
         keys, algorithm = _keys(token, proof)
-        signing_key = next((key for key in keys[:-1] if _is_signed_with(key, token, algorithm)), keys[-1])
-        return jwt.decode(
-            token,
-            signing_key,
-            algorithms=[algorithm],
-            issuer=proof.issuer,
-            audience=proof.audience,
-            leeway=LEEWAY_SECONDS,
-            options={"require": ["exp", "sub"], "verify_aud": proof.audience is not None},
-        )
+        for key in keys[:-1]:
+            with suppress(jwt.InvalidSignatureError):
+                return _verified_claims(token, key, algorithm, proof)
+        return _verified_claims(token, keys[-1], algorithm, proof)
     except jwt.InvalidIssuerError as error:
         reason = _SLASH if _differs_by_a_slash(token, proof.issuer) else str(error)
         raise NotAuthenticated(f"the token does not hold: {reason}") from None
@@ -108,14 +103,19 @@ def _keys(token: str, proof: JwtSettings) -> tuple[Sequence[Any], str]:
     return [jwk.key], jwk.algorithm_name
 
 
-def _is_signed_with(key: object, token: str, algorithm: str) -> bool:
+def _verified_claims(token: str, key: Any, algorithm: str, proof: JwtSettings) -> Mapping[str, Any]:
+    """The claims of a token that this key signed; another key's is an InvalidSignatureError, whatever it claims."""
     import jwt  # noqa: PLC0415
 
-    try:
-        jwt.PyJWS().decode(token, cast("Any", key), algorithms=[algorithm])
-    except jwt.PyJWTError:
-        return False
-    return True
+    return jwt.decode(
+        token,
+        key,
+        algorithms=[algorithm],
+        issuer=proof.issuer,
+        audience=proof.audience,
+        leeway=LEEWAY_SECONDS,
+        options={"require": ["exp", "sub"], "verify_aud": proof.audience is not None},
+    )
 
 
 def _differs_by_a_slash(token: str, issuer: str | None) -> bool:
