@@ -116,6 +116,7 @@ def test_what_is_said_is_said_only_meanwhile_and_by_this_thread_alone():
         ("authorization: basic aWQ6c2VjcmV0", "authorization: basic ***"),
         ("whsec_c2VjcmV0+/=", "whsec_***"),
         ("the key ghk_c2VjcmV0-_x is gone", "the key ghk_*** is gone"),
+        ("token=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln-bmF0_dXJl, no more", "token=eyJ***, no more"),
         ("postgresql://history_worker:p4ss@db.test/h", "postgresql://history_worker:***@db.test/h"),
         ("https://s.test/v.mp4 has 7 scenes", "https://s.test/v.mp4 has 7 scenes"),
     ],

@@ -74,6 +74,8 @@ QUOTED = ['"{}"', "'{}'", "`{}`", "\u201c{}\u201d"]
         ("POLLER_WAKE_KEY", settings.wake),
         ("WORKER_CONCURRENCY", settings.worker),
         ("OPENAI_API_KEY", settings.provider_key),
+        ("HISTORY_TOKEN", settings.api),
+        ("HISTORY_URL", settings.api),
     ],
 )
 def test_quotes_around_a_value_are_refused_by_name(configured: Setter, quoted: str, name: str, read: Callable[[], Any]):

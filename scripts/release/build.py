@@ -239,10 +239,11 @@ def packed(binary: Path, folder: Path = PACKED) -> Path:
 
 
 def _ours(staging: Path, packages: Sequence[str]) -> tuple[Files, Files]:
-    """The package, which is in the data layer, and the functions' modules, as they are imported."""
+    """The package without its command line, which is in the data layer, and the functions' modules."""
     folders = [staging / "ours", staging / "functions"]
     ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "shared/generation_history", folders[0] / "generation_history", ignore=ignored)
+    ours = folders[0] / "generation_history"
+    shutil.copytree(ROOT / "shared/generation_history", ours, ignore=shutil.ignore_patterns("__pycache__", "cli"))
     for package in packages:
         shutil.copytree(ROOT / "functions" / package, folders[1] / package, ignore=ignored)
     own_files, functions = (_compiled(folder) for folder in folders)

@@ -22,6 +22,8 @@ DEPTRY: Final = Path(sysconfig.get_path("scripts"), "deptry")
 DEPLOYED: Final = ("shared", "functions")
 LAYERS: Final = "layers/data/requirements.in,layers/media/requirements.in"
 TOOLS: Final = "requirements-dev.in"
+#: In no function's zip: what it imports is in the package's extra, and in no layer.
+COMMAND_LINE: Final = "shared/generation_history/cli"
 #: By requirements file: its packages' commands or modules, and the files of which one runs or imports them.
 COMMANDS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
     "requirements-aws.in": {
@@ -48,7 +50,7 @@ def _of_requirements(root: Path, exceptions: Mapping[str, Any]) -> Iterator[int]
         config = Path(folder, "pyproject.toml")
         config.write_text("\n".join(_lines(exceptions)), "utf-8")
         options = ("--config", config, "--requirements-files-dev", "/dev/null", "--requirements-files")
-        yield _deptry(root, *DEPLOYED, *options, LAYERS)
+        yield _deptry(root, *DEPLOYED, "--extend-exclude", COMMAND_LINE, *options, LAYERS)
         yield _deptry(root, *DEPLOYED, "scripts", "tests", *options, TOOLS)
 
 

@@ -28,7 +28,7 @@ def may_be_reached(address: IPv4Address | IPv6Address, host: str, *, trusted_hos
         return True
     if host not in trusted_hosts:
         return False
-    return as_address(host) == address or not _is_no_servers(address)
+    return as_address(host) == address or not is_no_servers(address)
 
 
 def is_public(address: IPv4Address | IPv6Address) -> bool:
@@ -49,7 +49,8 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
     )
 
 
-def _is_no_servers(address: IPv4Address | IPv6Address) -> bool:
+def is_no_servers(address: IPv4Address | IPv6Address) -> bool:
+    """Whether no server is meant to have this address: link-local, metadata, an IPv4 address in disguise, and such."""
     if isinstance(address, IPv6Address) and (address.ipv4_mapped or address.sixtofour or address in _NAT64):
         return True
     no_server = address.is_link_local or address.is_multicast or address.is_unspecified or address in _METADATA

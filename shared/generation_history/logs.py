@@ -22,6 +22,7 @@ _SECRETS = (
     re.compile(r"((?:Bearer|Basic) +)[\w.~+/=-]+", re.IGNORECASE),
     re.compile(r"(whsec_)[\w+/=-]+"),
     re.compile(r"(ghk_)[\w-]+"),
+    re.compile(r"(\beyJ)[\w-]+\.[\w-]+\.[\w-]*"),
     re.compile(r"(://[^/\s:@\"'\\]+:)[^/\s@\"'\\]+(?=@)"),
 )
 

@@ -129,6 +129,36 @@ def cors_origins() -> frozenset[str]:
 
 
 @dataclass(frozen=True)
+class ApiSettings:
+    """Where the HTTP API is, and what a caller of it shows; the URL is what stands before /history, without a slash."""
+
+    url: str
+    token: str | None = field(default=None, repr=False)
+
+
+def api(url: str | None = None, token: str | None = None) -> ApiSettings | None:
+    """The API that the command line calls; None where no URL is set. What is given stands for the setting."""
+    known_url, known_token = environment.optional("HISTORY_URL"), environment.optional("HISTORY_TOKEN")
+    url, url_name = (url, "--url") if url else (known_url, "HISTORY_URL")
+    if url is None:
+        if token or known_token:
+            raise NotConfigured("HISTORY_URL is not set: a token is for the API there")
+        return None
+    if url != known_url and known_url and known_token and not token:
+        _require_same_server(known_url, url)
+    token, token_name = (token, "--token") if token else (known_token, "HISTORY_TOKEN")
+    if token and not re.fullmatch("[!-~]+", token):
+        raise NotConfigured(f"{token_name} must be of visible ASCII characters without spaces: it travels in a header")
+    checked = environment.secure_url(url_name, url) if token else environment.url(url_name, url)
+    return ApiSettings(checked.rstrip("/").removesuffix("/history"), token)
+
+
+def _require_same_server(known_url: str, url: str) -> None:
+    if environment.parse("HISTORY_URL", known_url).origin != environment.parse("--url", url).origin:
+        raise NotConfigured("--url names another server than HISTORY_URL, to which HISTORY_TOKEN is not shown: --token")
+
+
+@dataclass(frozen=True)
 class SpacesSettings:
     """Where finished videos are kept: an S3-compatible store."""
 

@@ -86,6 +86,14 @@ def test_the_poller_alone_carries_ffmpeg_and_only_who_takes_tokens_verifies_them
     assert having["cryptography/"] == {each.name for each in built.functions if each.name.startswith("history/")}
 
 
+def test_the_command_line_and_its_libraries_are_in_no_zip(built: Build):
+    zips = [*(each.path for each in built.functions), *(built.folder / "aws").rglob("*.zip")]
+    names = {name.removeprefix("python/") for path in zips for name in zipfile.ZipFile(path).namelist()}
+
+    assert "generation_history/settings.py" in names
+    assert [name for name in names if name.startswith(("generation_history/cli/", "click/", "rich/"))] == []
+
+
 def test_bytecode_comes_along_and_names_no_place_of_this_machine(built: Build):
     with zipfile.ZipFile(built.functions[0].path) as archive:
         code = archive.read("generation_history/__pycache__/settings.cpython-311.pyc")

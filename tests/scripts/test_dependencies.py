@@ -69,6 +69,8 @@ def test_one_more_dependency_of_the_package_fails_by_its_name(checkout, change, 
         ("pyproject.toml", '^    "tenacity.*\n', "'tenacity'"),
         ("layers/data/requirements.in", "^tenacity\n", "'tenacity'"),
         ("layers/media/requirements.in", "^requests\n", "'requests'"),
+        ("pyproject.toml", "^cli = .*\n", "'rich'"),
+        ("requirements-dev.in", "^click\n", "'click'"),
         ("requirements-dev.in", "^localstack-client\n", "'localstack_client'"),
         ("requirements-dev.in", "^moto.*\n", "'moto'"),
     ],
@@ -78,6 +80,13 @@ def test_one_line_less_fails_by_what_is_imported(checkout, change, capfd, file, 
 
     assert dependencies.main(checkout) == 1
     assert told in capfd.readouterr().err
+
+
+def test_a_library_of_the_command_line_is_none_of_the_functions(checkout, capfd):
+    (checkout / "shared/generation_history/api/more.py").write_text("import click\n")
+
+    assert dependencies.main(checkout) == 1
+    assert "api/more.py" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(("folder", "told"), [("shared", "'nowhere'"), ("tests", "'nowhere'")])

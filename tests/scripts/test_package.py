@@ -46,7 +46,11 @@ print(json.dumps({
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of a fresh virtual environment with the built package and Flask, of the versions that are tested."""
-    folder = tmp_path_factory.mktemp("installed")
+    return installed(tmp_path_factory.mktemp("installed"), "", "flask")
+
+
+def installed(folder: Path, extra: str, *others: str) -> Path:
+    """The Python of a fresh virtual environment with the built package, this extra of it and these packages."""
 
     def uv(*arguments: object) -> None:
         subprocess.run([UV, *map(str, arguments), "--quiet"], check=True, timeout=300, cwd=folder)
@@ -58,7 +62,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pins = folder / "pins.txt"
     hashed = (ROOT / "requirements-dev.txt").read_text("utf-8").splitlines()
     pins.write_text("\n".join(line.rstrip(" \\") for line in hashed if not line.startswith(" ")), "utf-8")
-    uv("pip", "install", "--python", python, "-c", pins, wheel, "flask")
+    uv("pip", "install", "--python", python, "-c", pins, f"{wheel}{extra}", *others)
     return python
 
 
@@ -106,6 +110,23 @@ assert video_storage_manager.VideoStorageManager is VideoStorageManager
 assert history_api.register_history_api is register_history_api
 """
     subprocess.run([environment, "-I", "-W", "error", "-c", program], cwd=tmp_path, check=True, timeout=60)
+
+
+@pytest.mark.slow
+def test_the_command_line_is_installed_with_its_extra_alone(environment: Path, db, owner: str, tmp_path: Path):
+    def run(python: Path) -> subprocess.CompletedProcess[str]:
+        command = [python.with_name("generation-history"), "list", "--json"]
+        settings = {"DATABASE_URL": db.api, "HISTORY_OWNER_ID": owner}
+        return subprocess.run(command, env=settings, cwd=tmp_path, check=False, capture_output=True, text=True)
+
+    without, having = run(environment), run(installed(tmp_path, "[cli]"))
+
+    assert (without.returncode, without.stdout) == (1, "")
+    assert without.stderr.splitlines() == [
+        "generation-history: install it as generation-history[cli]: click or rich is missing"
+    ]
+    assert (having.returncode, having.stderr) == (0, "")
+    assert json.loads(having.stdout)["generations"] == []
 
 
 def test_every_history_function_is_in_the_package():

@@ -6,7 +6,7 @@ from uuid import UUID
 from aws_lambda_powertools.event_handler.api_gateway import Response, Router
 
 from generation_history.api.app import handler, history, ok
-from generation_history.api.link_signing import archive_link
+from generation_history.api.link_signing import archive_progress
 from generation_history.api.response_schemas import answers, refuses
 from generation_history.archives.archives import Archive, Archives
 from generation_history.errors import ArchiveFailed, Conflict
@@ -53,15 +53,10 @@ def get_archive(generation_id: UUID) -> Response[str]:
 
 
 def _archive_answer(generation_id: UUID, archive: Archive) -> Response[str]:
-    state, code = archive["state"], archive["error_code"]
-    if state == "ready":
-        url, expires_at = archive_link(archive)
-        file_facts = {"size": archive["size"], "videos": archive["videos"], "outdated": archive["outdated"]}
-        return ok(status="ready", url=url, expires_at=expires_at.isoformat(), **file_facts)
-    if state == "failed" and code:
-        raise ArchiveFailed(code, f"{code}: the archive could not be made: {archive['error_message']}")
-    progress = {name: archive[name] for name in ("videos", "videos_done", "bytes", "bytes_done")}
+    progress = archive_progress(archive)
+    if progress["status"] == "ready":
+        return ok(**progress)
     status_url = f"/api/history/generations/{generation_id}/download"
-    answer = ok(202, status=state, **progress, outdated=archive["outdated"], status_url=status_url)
+    answer = ok(202, **progress, status_url=status_url)
     answer.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return answer

@@ -9,6 +9,7 @@ from generation_history.api.fast_link_signing import has_links, iso, sign_in_pla
 from generation_history.api.trimming import HttpRecord
 from generation_history.archives.archives import Archive
 from generation_history.archives.download_names import archive_name, attachment
+from generation_history.errors import ArchiveFailed
 from generation_history.models import Generation, Scene, Variant
 from generation_history.storage.keys import owned_key
 from generation_history.storage.signing import SigningWindow
@@ -94,6 +95,19 @@ def archive_link(archive: Archive) -> tuple[str, datetime]:
     url, expires_at = bootstrap.object_store().signed_url(archive["key"], disposition=disposition)
     archive_expires_at = archive["expires_at"]
     return url, min(expires_at, datetime.fromisoformat(archive_expires_at)) if archive_expires_at else expires_at
+
+
+def archive_progress(archive: Archive) -> HttpRecord:
+    """How an archive stands, as HTTP shows it: with a link once its status is ready; ArchiveFailed where it failed."""
+    state, code = archive["state"], archive["error_code"]
+    if state == "ready":
+        url, expires_at = archive_link(archive)
+        file_facts = {"size": archive["size"], "videos": archive["videos"], "outdated": archive["outdated"]}
+        return {"status": "ready", "url": url, "expires_at": expires_at.isoformat(), **file_facts}
+    if state == "failed" and code:
+        raise ArchiveFailed(code, f"{code}: the archive could not be made: {archive['error_message']}")
+    progress = {name: archive[name] for name in ("videos", "videos_done", "bytes", "bytes_done")}
+    return {"status": state, **progress, "outdated": archive["outdated"]}
 
 
 @lru_cache(MAX_CACHED_RECORDS)
