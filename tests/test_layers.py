@@ -22,6 +22,7 @@ LAYERS = (
     "record",
     "archives",
     "work",
+    "importing",
     "api",
     "entrances",
 )

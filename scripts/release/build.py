@@ -241,7 +241,8 @@ def packed(binary: Path, folder: Path = PACKED) -> Path:
 def _ours(staging: Path, packages: Sequence[str]) -> tuple[Files, Files]:
     """The package, which is in the data layer, and the functions' modules, as they are imported."""
     folders = [staging / "ours", staging / "functions"]
-    ignored = shutil.ignore_patterns("__pycache__")
+    # No function imports an older installation's record.
+    ignored = shutil.ignore_patterns("__pycache__", "importing")
     shutil.copytree(ROOT / "shared/generation_history", folders[0] / "generation_history", ignore=ignored)
     for package in packages:
         shutil.copytree(ROOT / "functions" / package, folders[1] / package, ignore=ignored)

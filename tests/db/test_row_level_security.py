@@ -20,7 +20,10 @@ SHARED = ("prices",)
 #: These are each owner's, and the login api may only read them (archives: ask for one); they have tests of their own.
 READ_ONLY = ("archives", "owner_day_stats", "stat_deltas")
 #: The login api has no right to these at all.
-CLOSED = ("api_keys", "deliveries", "posts", "provider_states", "pulses", "schema_migrations")
+CLOSED = (
+    *("api_keys", "deliveries", "imported_generations", "inspections", "posts", "provider_states", "pulses"),
+    "schema_migrations",
+)
 #: A view that the statistics' own functions read.
 VIEWS = ("stat_parts",)
 

@@ -13,6 +13,7 @@ from generation_history.archives.archives import Archives
 from generation_history.errors import Unavailable
 from generation_history.storage.object_store import ObjectStore
 from generation_history.work import poller as poller_module
+from generation_history.work.inspections import Inspections
 from generation_history.work.poller import Poller, from_settings
 
 WAIT_SECONDS = 20
@@ -37,12 +38,12 @@ def slow(spaces) -> SlowStore:
 
 
 @pytest.fixture
-def make_poller(make_worker, worker_db, store) -> Callable[..., Poller]:
+def make_poller(make_worker, worker_db, store, videos) -> Callable[..., Poller]:
     """A poller of the tests' provider, whose archives come from and go to this store."""
 
     def make(archives_in: ObjectStore = store) -> Poller:
         builder = ArchiveBuilder(ArchiveQueue(worker_db, lease_seconds=60), archives_in, lease_seconds=60)
-        return Poller(make_worker(), builder)
+        return Poller(make_worker(), builder, Inspections(worker_db, videos))
 
     return make
 
