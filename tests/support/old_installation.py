@@ -121,7 +121,9 @@ class OldInstallation:
     def unstored(self, **values: Any) -> uuid.UUID:
         """As its pipeline really left each of them: completed, and the scene waits for ever."""
         generation_id = self.generation(**values)
-        variant_id = self.variant(generation_id, status="pending", scenes_completed=0, total_scenes=4, completed_at=None)
+        variant_id = self.variant(
+            generation_id, status="pending", scenes_completed=0, total_scenes=4, completed_at=None
+        )
         self.scene(variant_id)
         return generation_id
 
@@ -138,7 +140,7 @@ class OldInstallation:
             f"2025-11-03 10:00:00 | INFO     | Pipeline session started\n"
             f"2025-11-03 10:00:01 | INFO     | Generation tracking started: {generation_id}\n"
         )
-        (folder / "events.json").write_text("[{\"message\": \"broken off")
+        (folder / "events.json").write_text('[{"message": "broken off')
 
     def event(self, session: str, generation_id: uuid.UUID) -> None:
         self.connection.execute(
@@ -253,6 +255,4 @@ class OldInstallation:
         make["metadata as a text"] = one = self.whole()
         self.metadata(one, original_analysis=Jsonb(json.dumps({"hook": "fast"})), evaluation_data=Jsonb("just a word"))
         make["metadata with NaN"] = one = self.whole()
-        self.metadata(
-            one, original_analysis=Jsonb('{"score": NaN}'), prompts_data=Jsonb('{"text": "a\\u0000b"}')
-        )
+        self.metadata(one, original_analysis=Jsonb('{"score": NaN}'), prompts_data=Jsonb('{"text": "a\\u0000b"}'))

@@ -11,7 +11,7 @@ from uuid import UUID
 from generation_history import bootstrap
 from generation_history.errors import StoreRefused
 from generation_history.importing.generation import Mapper, NewGeneration, changed_at, refuse_all
-from generation_history.importing.objects import BucketObjects
+from generation_history.importing.objects import BucketObjects, GenerationObjects
 from generation_history.importing.report import Decisions, Line, Report
 from generation_history.importing.sessions import PREFIX, Links, SessionVideos
 from generation_history.importing.source import OldGeneration, Source, open_source
@@ -103,6 +103,7 @@ class Importer:
     def _import(self, batch: list[OldGeneration]) -> None:
         known = self._target.known([old.id for old in batch])
         lines = [line for old in batch if old.id in known for line in self._of_known(old, known[old.id])]
+        lines += self._late_videos([one for one, how in known.items() if how.owner_id == self._options.owner_id])
         new = [old for old in batch if old.id not in known]
         objects = self._objects.of([old.id for old in new]) if new else {}
         made: list[NewGeneration] = []
@@ -118,7 +119,7 @@ class Importer:
             told = [line for one in taken for line in one.lines]
             told += [line for one, why in refused for line in refuse_all(olds[one.id], "refused_by_database", why)]
             if self._options.apply:
-                told += self._settle_objects(taken)
+                told += self._settle_objects({one.id: one.objects for one in taken})
             self._report.add([*lines, *told])
             self._report.came.update(by_table(taken))
 
@@ -131,22 +132,34 @@ class Importer:
         if known.owner_id != self._options.owner_id:
             return refuse_all(old, "imported_for_another", known.owner_id)
         self._report.there_before.update(old.counted())
-        self._sessions.of(old.id)
         told = Decisions(old.id)
         now = sum(old.counted().values()), changed_at(old)
         if now != (known.source_rows, known.source_changed_at):
             told.note("changed_since", "generations", old.id, known.source_changed_at, now[1])
         return told.lines
 
-    def _settle_objects(self, generations: Sequence[NewGeneration]) -> list[Line]:
+    def _late_videos(self, ids: Sequence[UUID]) -> list[Line]:
+        """Scenes of generations that are here get the videos that nobody knew to be theirs."""
+        videos = {one: found for one in sorted(ids) if (found := self._sessions.of(one))}
+        if not videos:
+            return []
+        objects = self._objects.of(list(videos))
+        found = self._target.late_videos(videos, objects)
+        lines = [one.line for one in found]
+        if self._options.apply and found:
+            lines += self._settle_objects({one.generation_id: objects[one.generation_id] for one in found})
+            self._target.complete(found)
+        return lines
+
+    def _settle_objects(self, generations: Mapping[UUID, GenerationObjects]) -> list[Line]:
         """The copies are made, and then all objects of the generations are private; a line for what is not."""
         bucket = self._bucket
         if bucket is None:
             return []
         with ThreadPoolExecutor(STORE_CALLS, "import") as pool:
-            copies = [copy for one in generations for copy in one.objects.copies]
+            copies = [copy for objects in generations.values() for copy in objects.copies]
             list(pool.map(partial(_copy, bucket), copies))
-            keys = [(one.id, key) for one in generations for key in one.objects.all]
+            keys = [(one, key) for one, objects in generations.items() for key in objects.all]
             told = list(pool.map(partial(_make_private, bucket), keys))
         return [line for lines in told for line in lines]
 

@@ -12,7 +12,10 @@ from psycopg import sql
 
 from generation_history.errors import Conflict, NotConfigured
 from generation_history.importing.generation import NewGeneration
+from generation_history.importing.late_videos import LateVideo, complete_late, find_late
+from generation_history.importing.objects import GenerationObjects
 from generation_history.importing.report import TABLES
+from generation_history.importing.sessions import SessionVideo
 from generation_history.importing.source import CONNECT_SECONDS, Row
 
 SETTING: Final = "MIGRATE_DATABASE_URL"
@@ -80,6 +83,16 @@ class Target:
     def known(self, ids: Sequence[UUID]) -> dict[UUID, Known]:
         """Those of these generations that are here, or were imported and are gone again."""
         return {row[0]: Known(*row[1:]) for row in self._connection.execute(_IMPORTED, [list(ids)])}
+
+    def late_videos(
+        self, videos: Mapping[UUID, Sequence[SessionVideo]], objects: Mapping[UUID, GenerationObjects]
+    ) -> list[LateVideo]:
+        """Those of the generations' videos that scenes here have been waiting for."""
+        return list(find_late(self._connection, videos, objects))
+
+    def complete(self, found: Sequence[LateVideo]) -> None:
+        """The scenes are completed by their videos, which are copied."""
+        complete_late(self._connection, found)
 
     def fill(
         self,
