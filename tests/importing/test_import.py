@@ -172,7 +172,8 @@ def test_what_the_database_refuses_keeps_nothing_else_out(old, run, db, tmp_path
     odd, right = old.whole(), old.whole()
     old.connection.execute("alter table old.scenes alter duration type bigint")
     old.connection.execute(
-        "update old.scenes set duration = 3000000000 from old.variants v where v.id = variant_id and generation_id = %s",
+        "update old.scenes set duration = 3000000000"
+        " where variant_id in (select id from old.variants where generation_id = %s)",
         [odd],
     )
 

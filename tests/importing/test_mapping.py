@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 from generation_history.work.inspections import Inspections
 from tests.support.old_installation import HOST, LONG_AGO
 

@@ -4,10 +4,9 @@ import csv
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Final, Literal, Self
+from typing import IO, Any, Final, Literal, NamedTuple, Self
 
 from generation_history.importing.reasons import REASONS
 
@@ -25,8 +24,7 @@ _TITLES: Final = {
 }
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """One change, one row that did not come, or one thing that is told besides."""
 
     kind: Kind
@@ -94,7 +92,7 @@ class Report(AbstractContextManager["Report"]):
             is_new = not self._path.exists() or self._path.stat().st_size == 0
             self._file = self._path.open("a", encoding="utf-8", newline="")
             if is_new:
-                csv.writer(self._file).writerow(["run", *(field.name for field in fields(Line))])
+                csv.writer(self._file).writerow(["run", *Line._fields])
         return self
 
     def __exit__(
@@ -112,7 +110,7 @@ class Report(AbstractContextManager["Report"]):
                 self.refused[line.table] += 1
                 if len(self._named) < MAX_NAMED:
                     self._named.append(line)
-            rows.append((self._run, *astuple(line)))
+            rows.append((self._run, *line))
         if self._file is not None:
             # What a spreadsheet would take for a formula is none.
             csv.writer(self._file).writerows([_plain(cell) for cell in row] for row in rows)

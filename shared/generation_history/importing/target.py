@@ -107,6 +107,8 @@ class Target:
         before_commit is told both, and by an error of it nothing is here.
         """
         with self._connection.transaction(force_rollback=not apply):
+            # The triggers' plans are kept in the session: those for a table of a few rows read all of a larger one.
+            self._connection.execute("discard plans")
             refused: list[tuple[NewGeneration, str]] = []
             try:
                 with self._connection.transaction():
