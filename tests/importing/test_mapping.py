@@ -1,6 +1,7 @@
 """How each oddity of an older installation is decided."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from generation_history.work.inspections import Inspections
@@ -155,7 +156,7 @@ def test_an_unknown_type_may_be_mapped_to_a_known_one(old, run, manager):
 def test_no_scene_that_has_a_video_of_its_own_is_dropped(old, run, manager):
     """Twins have their videos pooled, and a second video of a number gets the next number."""
     one = old.generation()
-    first, second = old.variant(one), old.variant(one)
+    first, second = old.variant(one, created_at=LONG_AGO - timedelta(hours=1)), old.variant(one)
     old.stored(one, first, 1)
     old.stored(one, first, 2)
     old.stored(one, second, 3)
