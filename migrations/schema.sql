@@ -619,6 +619,42 @@ ALTER TABLE api_keys ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY nobody ON api_keys USING (false);
 
+-- ---------------------------------------------------------------- imported_generations
+
+CREATE TABLE imported_generations (
+    generation_id uuid NOT NULL,
+    owner_id uuid NOT NULL,
+    source_rows integer NOT NULL,
+    source_changed_at timestamp with time zone NOT NULL,
+    imported_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT imported_generations_pkey PRIMARY KEY (generation_id)
+);
+
+ALTER TABLE imported_generations ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY nobody ON imported_generations USING (false);
+
+-- ---------------------------------------------------------------- inspections
+
+CREATE TABLE inspections (
+    scene_id uuid NOT NULL,
+    owner_id uuid NOT NULL,
+    run_at timestamp with time zone DEFAULT now() NOT NULL,
+    tries integer DEFAULT 0 NOT NULL,
+    last_error text,
+    CONSTRAINT inspections_pkey PRIMARY KEY (scene_id),
+    CONSTRAINT inspections_scene_id_fkey FOREIGN KEY (scene_id) REFERENCES scenes(id) ON DELETE CASCADE
+);
+
+CREATE INDEX inspections_run_at ON inspections USING btree (run_at);
+
+ALTER TABLE inspections ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY every ON inspections TO history_worker USING (true);
+
+GRANT SELECT,DELETE ON TABLE inspections TO history_worker;
+GRANT UPDATE (run_at, tries, last_error) ON TABLE inspections TO history_worker;
+
 -- ---------------------------------------------------------------- functions
 
 
@@ -1008,6 +1044,8 @@ begin
     update generations set purging_since = now() where id = any (v_ids);
     delete from jobs j using scenes s, variants v
     where s.id = j.scene_id and v.id = s.variant_id and v.generation_id = any (v_ids);
+    delete from inspections i using scenes s, variants v
+    where s.id = i.scene_id and v.id = s.variant_id and v.generation_id = any (v_ids);
     return cardinality(v_ids);
 end $$;
 REVOKE ALL ON FUNCTION begin_purge(p_limit integer) FROM PUBLIC;

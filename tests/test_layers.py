@@ -23,6 +23,7 @@ LAYERS = (
     "record",
     "archives",
     "work",
+    "importing",
     "api",
     "entrances",
     "cli",

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from scripts.benchmarks import cold, read, roll_up, stats, store, web
+from scripts.benchmarks import cold, import_history, read, roll_up, stats, store, web
 
 
 def main() -> int:
@@ -14,6 +14,9 @@ def main() -> int:
     reading = benchmarks.add_parser("read", description=read.__doc__)
     read.add_options(reading)
     reading.set_defaults(run=read.run)
+    importing = benchmarks.add_parser("import", description=import_history.__doc__)
+    import_history.add_options(importing)
+    importing.set_defaults(run=import_history.run)
     for name, module in {"roll-up": roll_up, "stats": stats}.items():
         benchmarks.add_parser(name, description=module.__doc__).set_defaults(run=_without_options(module.run))
     for name, module in {"cold": cold, "store": store, "web": web}.items():

@@ -18,6 +18,7 @@ class Scratch:
     """The database's URL for each login."""
 
     admin: str
+    migrate: str
     api: str
     worker: str
 
@@ -27,6 +28,6 @@ def scratch() -> Generator[Scratch]:
     """A database that lasts as long as the block."""
     with tempfile.TemporaryDirectory() as folder, Postgres(Path(folder) / "data", password=PASSWORD) as server:
         create_logins(server.admin_url, dict.fromkeys(LOGINS, PASSWORD))
-        _, api, worker = (server.url("postgres", login, PASSWORD) for login in LOGINS)
-        migrate(server.url("postgres", "history_migrate", PASSWORD))
-        yield Scratch(server.admin_url, api, worker)
+        migrate_url, api, worker = (server.url("postgres", login, PASSWORD) for login in LOGINS)
+        migrate(migrate_url)
+        yield Scratch(server.admin_url, migrate_url, api, worker)

@@ -41,6 +41,8 @@ UNUSED: Final = ("cffi/", "pycparser/", "bin/", "aws_lambda_powertools/event_han
 #: What verifies an identity provider's tokens: only the functions that take tokens have it on DigitalOcean.
 VERIFIES_TOKENS: Final = ("cryptography", "_cffi_backend")
 FFMPEG: Final = "imageio_ffmpeg"
+#: Folders of the package that no function imports: its command line, and the way in from an older installation.
+NOT_DEPLOYED: Final = ("cli", "importing")
 #: Zipped, in millions of bytes: the platform takes 48, perhaps counted as base64.
 BUDGET_MB, INSPECTING_BUDGET_MB = 16, 36
 
@@ -239,11 +241,15 @@ def packed(binary: Path, folder: Path = PACKED) -> Path:
 
 
 def _ours(staging: Path, packages: Sequence[str]) -> tuple[Files, Files]:
-    """The package without its command line, which is in the data layer, and the functions' modules."""
+    """The package, which is in the data layer, and the functions' modules."""
     folders = [staging / "ours", staging / "functions"]
     ignored = shutil.ignore_patterns("__pycache__")
-    ours = folders[0] / "generation_history"
-    shutil.copytree(ROOT / "shared/generation_history", ours, ignore=shutil.ignore_patterns("__pycache__", "cli"))
+    own_package = folders[0] / "generation_history"
+    shutil.copytree(
+        ROOT / "shared/generation_history",
+        own_package,
+        ignore=shutil.ignore_patterns("__pycache__", *NOT_DEPLOYED),
+    )
     for package in packages:
         shutil.copytree(ROOT / "functions" / package, folders[1] / package, ignore=ignored)
     own_files, functions = (_compiled(folder) for folder in folders)

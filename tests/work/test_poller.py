@@ -13,6 +13,7 @@ from generation_history.archives.archives import Archives
 from generation_history.errors import Unavailable
 from generation_history.storage.object_store import ObjectStore
 from generation_history.work import poller as poller_module
+from generation_history.work.inspections import Inspections
 from generation_history.work.poller import Poller, from_settings
 
 WAIT_SECONDS = 20
@@ -37,12 +38,12 @@ def slow(spaces) -> SlowStore:
 
 
 @pytest.fixture
-def make_poller(make_worker, worker_db, store) -> Callable[..., Poller]:
+def make_poller(make_worker, worker_db, store, videos) -> Callable[..., Poller]:
     """A poller of the tests' provider, whose archives come from and go to this store."""
 
     def make(archives_in: ObjectStore = store) -> Poller:
         builder = ArchiveBuilder(ArchiveQueue(worker_db, lease_seconds=60), archives_in, lease_seconds=60)
-        return Poller(make_worker(), builder)
+        return Poller(make_worker(), builder, Inspections(worker_db, videos))
 
     return make
 
@@ -135,6 +136,28 @@ def test_archives_that_cannot_be_built_now_keep_no_scene_waiting(make_poller, sc
 
     assert make_poller().run(seconds=600) == (1, 0)
     assert "no archive can be built now" in caplog.text
+
+
+def test_stored_videos_are_looked_at_once_nothing_else_is_due(make_poller, scenes, db, monkeypatch):
+    scene_id = scenes.accepted()
+    scenes.step()
+    db.rows("update scenes set duration = null where id = %s", scene_id)
+    db.rows("insert into inspections (scene_id, owner_id) select id, owner_id from scenes")
+    scenes.add("another")
+
+    assert make_poller().run(seconds=600) == (2, 0)
+
+    assert scenes.read(scene_id)["duration"] == 2
+    assert db.rows("select 1 from inspections") == []
+
+
+def test_no_stored_video_is_looked_at_when_the_time_is_nearly_up(make_poller, scenes, db):
+    scene_id = scenes.add("one", submit=False)
+    db.rows("insert into inspections (scene_id, owner_id) select id, owner_id from scenes where id = %s", scene_id)
+
+    assert make_poller().run(seconds=100) == (0, 0)
+
+    assert db.rows("select tries from inspections") == [(0,)]
 
 
 def test_a_closed_poller_leaves_no_thread(db, spaces, sora):

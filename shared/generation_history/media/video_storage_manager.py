@@ -105,6 +105,17 @@ class VideoStorageManager:
         with _temp_files() as (video, thumbnail), machine_faults("inspect a stored video"), _storage_failures():
             return self._inspect_and_store(key, video, thumbnail) if self._find(key, video) else None
 
+    def inspect_stored(self, key: str) -> tuple[str | None, VideoMetadata]:
+        """The plain URL of the thumbnail, made now, of the video that the store has under this key; what the video is.
+
+        As with store(), a thumbnail that cannot be had is None, and metadata["thumbnail_error"] says why.
+        """
+        with _temp_files() as (video, thumbnail), machine_faults("inspect a stored video"), _storage_failures():
+            if not self._find(key, video):
+                raise SceneFailure("not_found", f"the bucket has no object {key}")
+            metadata, thumbnail_error = self._inspect(video, thumbnail)
+            return self._add_thumbnail(key, thumbnail, metadata, thumbnail_error)
+
     def _fetch_and_store(
         self, provider: VideoProvider, content_url: str, key: str, seconds: float | None, *, reuse_stored: bool
     ) -> tuple[str, str | None, VideoMetadata]:
@@ -143,21 +154,31 @@ class VideoStorageManager:
 
     def _inspect_and_store(self, key: str, video: Path, thumbnail: Path) -> tuple[str, str | None, VideoMetadata]:
         try:
-            with self._inspecting:
-                inspection = ffmpeg.inspect(video, thumbnail)
+            metadata, thumbnail_error = self._inspect(video, thumbnail)
         except MachineFault as fault:
             self._save_for_later(key, video, fault)
             raise
+        video_url = self.object_store.put(key, video, content_type="video/mp4")
+        return video_url, *self._add_thumbnail(key, thumbnail, metadata, thumbnail_error)
+
+    def _inspect(self, video: Path, thumbnail: Path) -> tuple[VideoMetadata, str | None]:
+        """What the video is, and why it has no thumbnail, if it has none."""
+        with self._inspecting:
+            inspection = ffmpeg.inspect(video, thumbnail)
         metadata = VideoMetadata(
             duration=round(inspection.seconds), resolution=inspection.resolution, file_size=video.stat().st_size
         )
-        video_url = self.object_store.put(key, video, content_type="video/mp4")
-        thumbnail_url, thumbnail_error = None, inspection.thumbnail_error
+        return metadata, inspection.thumbnail_error
+
+    def _add_thumbnail(
+        self, key: str, thumbnail: Path, metadata: VideoMetadata, thumbnail_error: str | None
+    ) -> tuple[str | None, VideoMetadata]:
+        thumbnail_url = None
         if thumbnail_error is None:
             thumbnail_url, thumbnail_error = self._try_thumbnail(thumbnail_key(key), thumbnail)
         if thumbnail_error is not None:
             metadata["thumbnail_error"] = thumbnail_error
-        return video_url, thumbnail_url, metadata
+        return thumbnail_url, metadata
 
     def _save_for_later(self, key: str, video: Path, fault: MachineFault) -> None:
         """What came whole is kept, though nothing is known of it yet: the provider may have it for an hour only.

@@ -13,6 +13,7 @@ from generation_history.settings import SpacesSettings
 _ROOTS: Final = {
     "CreateMultipartUpload": "InitiateMultipartUploadResult",
     "CompleteMultipartUpload": "CompleteMultipartUploadResult",
+    "CopyObject": "CopyObjectResult",
     "ListObjectsV2": "ListBucketResult",
     "ListMultipartUploads": "ListMultipartUploadsResult",
 }
@@ -23,6 +24,8 @@ _CAUSES: Final = {
     "SignatureDoesNotMatch": "DO_SPACES_SECRET_KEY was refused",
     "AccessDenied": "DO_SPACES_ACCESS_KEY and DO_SPACES_SECRET_KEY may not use this bucket",
 }
+#: How a store says that it does not know an operation.
+_UNKNOWN: Final = frozenset({"NotImplemented", "MethodNotAllowed", "NotSupported", "Unsupported"})
 _NOT_FOUND: Final = 404
 #: A session makes one client at a time (boto3's guide, "Multithreading").
 _one_at_a_time = threading.Lock()
@@ -38,6 +41,14 @@ class OtherAnswer(StorageError):
 
 class NoSuchUpload(StoreRefused):
     """The store has no such upload in parts: it was aborted, or is finished."""
+
+
+class NoAcls(StoreRefused):
+    """The bucket has no ACLs of single objects: what its owner allows for the whole bucket is all that holds."""
+
+
+class UnknownOperation(StorageError):
+    """The store does not know this operation, and did nothing."""
 
 
 class S3Client:
@@ -87,6 +98,10 @@ class S3Client:
         message = f"{cause} (bucket {self._settings.bucket})"
         if code == "NoSuchUpload" and status == _NOT_FOUND:
             return NoSuchUpload(message)
+        if code == "AccessControlListNotSupported":
+            return NoAcls(message)
+        if code in _UNKNOWN:
+            return UnknownOperation(message)
         # An earlier try of botocore's, without an answer, may have stored it.
         if 400 <= status < 500 and not metadata.get("RetryAttempts"):  # noqa: PLR2004
             return StoreRefused(message)
