@@ -85,7 +85,9 @@ CREATE TABLE variants (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     completed_at timestamp with time zone,
+    given_type text,
     CONSTRAINT variants_completed_at CHECK ((((status)::text = 'completed'::text) = (completed_at IS NOT NULL))),
+    CONSTRAINT variants_given_type CHECK ((length(given_type) <= 50)),
     CONSTRAINT variants_scenes_completed CHECK (((scenes_completed >= 0) AND (scenes_completed <= total_scenes))),
     CONSTRAINT variants_status CHECK (((status)::text = ANY ((ARRAY['pending'::character varying, 'processing'::character varying, 'completed'::character varying, 'failed'::character varying])::text[]))),
     CONSTRAINT variants_variant_type CHECK (((variant_type)::text = ANY ((ARRAY['soft'::character varying, 'medium'::character varying, 'aggressive'::character varying, 'ultra'::character varying])::text[]))),
@@ -155,6 +157,8 @@ CREATE TABLE scenes (
     CONSTRAINT scenes_variant_id_fkey FOREIGN KEY (variant_id) REFERENCES variants(id) ON DELETE CASCADE
 )
 WITH (fillfactor='85');
+
+CREATE INDEX scenes_open ON scenes USING btree (updated_at) WHERE ((status)::text = ANY ((ARRAY['pending'::character varying, 'processing'::character varying])::text[]));
 
 CREATE TRIGGER scenes_attempts_first BEFORE DELETE ON scenes FOR EACH ROW EXECUTE FUNCTION delete_attempts_first();
 CREATE TRIGGER scenes_delta_delete AFTER DELETE ON scenes FOR EACH ROW WHEN (((old.status)::text = ANY ((ARRAY['completed'::character varying, 'failed'::character varying])::text[]))) EXECUTE FUNCTION scene_delta();
@@ -790,6 +794,8 @@ begin
         completed_at = case when d.status = 'completed' then coalesce(g.completed_at, now()) end
     from derived d
     where g.id = d.id and (g.status, g.error_message) is distinct from (d.status, d.message);
+
+    perform note_missing_videos(p_generation_id);
 end $$;
 
 CREATE FUNCTION roll_up_scene(p_scene_id uuid) RETURNS void
@@ -886,7 +892,13 @@ declare
 begin
     for v_id in
         select g.id from generations g
-        where g.status in ('pending', 'processing') and g.updated_at < now() - interval '1 day'
+        where g.updated_at < now() - interval '1 day'
+            and g.id = any (array(
+                select id from generations
+                where status in ('pending', 'processing') and updated_at < now() - interval '1 day'
+                union
+                select v.generation_id from scenes s join variants v on v.id = s.variant_id
+                where s.status in ('pending', 'processing') and s.updated_at < now() - interval '1 day'))
             and not exists (
                 select from variants v left join scenes s on s.variant_id = v.id left join jobs j on j.scene_id = s.id
                 where v.generation_id = g.id and (j.scene_id is not null
@@ -1717,3 +1729,32 @@ CREATE FUNCTION record_once(p_key text, p_request_sha256 text, p_generation_id u
     LANGUAGE sql
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     RETURN record_idempotency_key(p_key, p_request_sha256, p_generation_id);
+
+CREATE FUNCTION note_missing_videos(p_generation_id uuid) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+declare
+    v_scenes bigint;
+    v_videos bigint;
+    v_open bigint;
+    v_note text;
+begin
+    perform from generations
+    where id = p_generation_id and status = 'completed' and status_set_by_caller
+        and (error_message is null or error_message like 'completed by its caller%');
+    if not found then
+        return;
+    end if;
+    select count(*), count(*) filter (where s.status = 'completed'),
+        count(*) filter (where s.status in ('pending', 'processing'))
+    into v_scenes, v_videos, v_open
+    from scenes s join variants v on v.id = s.variant_id where v.generation_id = p_generation_id;
+    if v_open > 0 or v_videos = 0 then
+        v_note := 'completed by its caller' || case when v_videos = 0 then ' without a video' else '' end || ': '
+            || case when v_scenes = 0 then 'no scene was recorded'
+                when v_open > 0 then format('%s of %s scenes are open', v_open, v_scenes)
+                else format('%s of %s scenes failed', v_scenes - v_videos, v_scenes) end;
+    end if;
+    update generations set error_message = v_note where id = p_generation_id and error_message is distinct from v_note;
+end $$;

@@ -46,6 +46,8 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         if name.startswith(OURS) or name.endswith("DATABASE_URL"):
             monkeypatch.delenv(name)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    # Everything else of a home folder is as it is.
+    monkeypatch.setenv("HISTORY_SPOOL_FILE", str(tmp_path / "state" / "spool.jsonl"))
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,6 @@
 /** A generation as a card: its pictures, what it is, how far it is. */
 
-import { age, cost, dimensions, moment, sourceName, statusWord } from "./format.js";
+import { age, cost, dimensions, missingWord, moment, sourceName, statusWord } from "./format.js";
 import { element, html, safeUrl } from "./html.js";
 import { address } from "./router.js";
 
@@ -24,7 +24,8 @@ export function card(generation, { selected = false } = {}) {
     <label class="pick"><input type="checkbox" data-pick ${selected && html`checked`} /><span class="hidden">Select ${name}</span></label>
     <div class="facts">
       <h3><a data-view href="${address({ generation: generation.id })}" title="${generation.source_video_url}"><bdi>${name}</bdi></a></h3>
-      <p class="status"><span class="dot"></span>${statusWord(generation.status)}${progress(generation, scenes)}
+      <p class="status"><span class="dot"></span>${statusWord(generation.status)}
+        ${missingWord(generation) && html`<strong class="missing">${missingWord(generation)}</strong>`}${progress(generation, scenes)}
         ${generation.error_message && html`<span class="quiet" title="${generation.error_message}">${generation.error_message}</span>`}</p>
       <p class="quiet"><span>${generation.variant_types.join(", ")}</span></p>
       <p class="quiet">

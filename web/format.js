@@ -41,6 +41,26 @@ const AGES = [
   ["minute", 60],
 ];
 
+const isOpen = ({ status }) => status === "pending" || status === "processing";
+
+/** The scenes of what is called completed; null where it is not, or where its scenes are not all here. */
+function completedScenes({ status, variants }) {
+  if (status !== "completed" || !variants.every(({ scenes }) => scenes)) return null;
+  return variants.flatMap(({ scenes }) => scenes);
+}
+
+/** What is missing of a generation that is called completed, in words; null where nothing is. */
+export function missingWord(generation) {
+  const scenes = completedScenes(generation);
+  if (!scenes) return null;
+  if (!scenes.some(({ status }) => status === "completed")) return "without a video";
+  const open = scenes.filter(isOpen).length;
+  return open ? `${open} of ${scenes.length} scenes open` : null;
+}
+
+/** Whether a generation may still change by itself. */
+export const isUnderWay = (generation) => isOpen(generation) || Boolean(completedScenes(generation)?.some(isOpen));
+
 export const number = (value) => (value === null || value === undefined ? "unknown" : numbers.format(value));
 export const cost = (value) => (value === null || value === undefined ? "unknown" : dollars.format(value));
 export const percent = (value) => (value === null || value === undefined ? "none yet" : `${Math.round(value * 100)} %`);

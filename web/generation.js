@@ -5,7 +5,7 @@ import { openCompare } from "./compare.js";
 import { confirmed } from "./confirm.js";
 import { removeGenerations } from "./deletion.js";
 import { downloadGeneration, downloadScene } from "./downloads.js";
-import { age, bytes, cost, dimensions, duration, failureWord, moment, outcomeWord, sourceName, statusWord } from "./format.js";
+import { age, bytes, cost, dimensions, duration, failureWord, isUnderWay, missingWord, moment, outcomeWord, sourceName, statusWord } from "./format.js";
 import { html, render, safeUrl } from "./html.js";
 import { live } from "./live.js";
 import { loadOmitted } from "./omitted.js";
@@ -93,8 +93,7 @@ export class GenerationView {
   }
 
   async look() {
-    const { status } = this.generation ?? {};
-    if (!this.generation || (status !== "pending" && status !== "processing" && !this.retried)) return false;
+    if (!this.generation || !(isUnderWay(this.generation) || this.retried)) return false;
     const { visit } = this;
     const read = await this.read();
     if (visit !== this.visit) return false;
@@ -173,6 +172,7 @@ function page(generation) {
       <h1><bdi>${name}</bdi></h1>
       <p class="quiet source"><bdi>${generation.source_video_url}</bdi></p>
       <p class="status" data-status="${generation.status}"><span class="dot"></span>${statusWord(generation.status)}
+        ${missingWord(generation) && html`<strong class="missing">${missingWord(generation)}</strong>`}
         ${generation.error_message && html`<span class="cause">${generation.error_message}</span>`}</p>
       <dl class="figures">
         <div><dt>Cost</dt><dd>${cost(generation.actual_cost)}</dd></div>
@@ -213,6 +213,7 @@ function variantWall({ variants }) {
           (variant) => html`<tr>
             <th scope="row">
               <span class="variant">${variant.variant_type}</span>
+              ${typeof variant.given_type === "string" && html`<span class="quiet">given as “<bdi>${variant.given_type}</bdi>”</span>`}
               <span class="status" data-status="${variant.status}"><span class="dot"></span>${statusWord(variant.status)}</span>
               <span class="quiet">${variant.scenes_completed} of ${variant.total_scenes}</span>
             </th>

@@ -7,6 +7,7 @@ tests/db/test_limits.py.
 from typing import Final
 
 MAX_SOURCE_URL: Final = 4_096
+MAX_SOURCE_TYPE: Final = 50
 MAX_PROMPT: Final = 32_000
 #: Prompts of one variant in one request.
 MAX_PROMPTS: Final = 100
@@ -22,3 +23,4 @@ MAX_JOB_ID: Final = 1_000
 MAX_JOB_ID_BYTES: Final = 2_000
 #: What a caller says of a failure.
 MAX_ERROR_MESSAGE: Final = 10_000
+MAX_DOLLARS: Final = 99_999_999.99

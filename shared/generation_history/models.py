@@ -123,11 +123,15 @@ class Scene(TypedDict):
 
 
 class Variant(TypedDict):
-    """One version of the ad: soft, medium, aggressive or ultra."""
+    """One version of the ad: soft, medium, aggressive or ultra.
+
+    given_type is the pipeline's own word for the level, where that is none of these.
+    """
 
     id: str
     generation_id: str
     variant_type: VariantType
+    given_type: str | None
     status: Status
     scenes_completed: int
     total_scenes: int

@@ -6,6 +6,7 @@ missing or cannot be right. docs/operations.md explains every setting.
 
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, get_args
 from uuid import UUID
 
@@ -54,6 +55,25 @@ def owner_id() -> UUID:
     if owner is None:
         raise NotConfigured("HISTORY_OWNER_ID must be a UUID like 018f0000-0000-7000-8000-000000000000")
     return owner
+
+
+def pipeline_wait_seconds() -> int:
+    """How long a pipeline waits for a database that is away, before what it records goes to the spool file."""
+    return environment.number("HISTORY_PIPELINE_WAIT_SECONDS", 60, minimum=0, maximum=3600)
+
+
+def spool_file() -> Path:
+    """Where a pipeline keeps what it could not record, until a later call does."""
+    path = environment.optional("HISTORY_SPOOL_FILE")
+    if path is not None:
+        if path.endswith("/"):
+            raise NotConfigured("HISTORY_SPOOL_FILE must be the path of a file, not of a folder")
+        return Path(path).expanduser()
+    try:
+        home = Path.home()
+    except RuntimeError:
+        raise NotConfigured("HISTORY_SPOOL_FILE must be set: this user has no home folder") from None
+    return home / ".local/state/generation-history/spool.jsonl"
 
 
 @dataclass(frozen=True)

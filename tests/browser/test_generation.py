@@ -143,3 +143,34 @@ def test_axe_finds_nothing_in_a_generation(open_page, stack, broken, axe):
     expect(page.locator("#generation figure").first).to_be_visible()
 
     assert axe(page) == []
+
+
+def test_what_is_called_completed_without_a_video_says_so_on_its_card_and_its_page(open_page, stack):
+    source = f"https://video.example/{uuid.uuid4()}.mp4"
+    generation_id = stack.record(source)
+    stack.api("PATCH", f"/generations/{generation_id}", json={"status": "completed", "actual_cost": 0.96})
+
+    page = open_page(f"/?q={source}")
+    expect(page.locator(".card .status")).to_contain_text("without a video")
+    page.goto(f"/?generation={generation_id}")
+
+    expect(page.locator("#generation .head .missing")).to_have_text("without a video")
+    expect(page.locator("#generation .head .cause")).to_have_text(
+        "completed by its caller without a video: no scene was recorded"
+    )
+
+
+def test_scenes_that_are_open_in_what_is_called_completed_are_counted(open_page, stack):
+    """The stored answer is changed: no pipeline ends its generation just between two of its scenes."""
+    page = open_page()
+    generation = stack.api("GET", f"/generations/{stack.demo_id}")["generation"]
+    generation["variants"][0]["scenes"][0] |= {"status": "processing", "video_url": None, "thumbnail_url": None}
+    generation["variants"][0]["given_type"] = HOSTILE
+    page.route(
+        f"**/generations/{stack.demo_id}", lambda route: route.fulfill(json={"success": True, "generation": generation})
+    )
+
+    page.goto(f"/?generation={stack.demo_id}")
+
+    expect(page.locator("#generation .head .missing")).to_have_text("1 of 12 scenes open")
+    expect(page.locator("#generation tbody th").first).to_contain_text(HOSTILE)

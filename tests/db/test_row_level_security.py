@@ -55,6 +55,7 @@ CALLS = {
     "restore_generation": "select restore_generation(%(generation)s)",
     "retry_scene": "select retry_scene(%(scene)s, array['provider_failed'])",
     "roll_up": "select roll_up(%(generation)s)",
+    "note_missing_videos": "select note_missing_videos(%(generation)s)",
     "roll_up_cost": "select roll_up_cost(%(generation)s)",
     "roll_up_scene": "select roll_up_scene(%(scene)s)",
 }

@@ -121,3 +121,78 @@ def test_who_comes_back_after_all_records_what_was_announced(manager, a_day_late
 
     found = manager.get_generation(generation["id"])
     assert (found["status"], variants(found)) == ("completed", [("soft", "completed", 1, 1, None)])
+
+
+# ---------------------------------------------------------------- completed by its caller
+
+
+def test_a_pipeline_that_hands_over_no_video_is_visible_as_such_and_its_scenes_end(manager, a_day_later, caplog):
+    """The unchanged pipeline of old: it looks for keys that its own client does not return."""
+    generation = manager.create_generation("x", "url", ["soft"], 0.77, start=True)
+    manager.create_scenes(generation["id"], "soft", ["a cat"])
+
+    shown = manager.update_generation_status(generation["id"], "completed", actual_cost=0.96)
+
+    open_note = "completed by its caller without a video: 1 of 1 scenes are open"
+    assert (shown["status"], shown["actual_cost"], shown["error_message"]) == ("completed", 0.96, open_note)
+    assert f"generation {generation['id']}: {open_note}" in caplog.text
+    assert manager.list_generations()[0]["error_message"] == open_note
+
+    assert a_day_later() == 1
+    found = manager.get_generation(generation["id"])
+    (scene,) = found["variants"][0]["scenes"]
+    assert (scene["status"], scene["error_code"]) == ("failed", "abandoned")
+    assert (found["status"], found["actual_cost"]) == ("completed", 0.96)
+    assert found["error_message"] == "completed by its caller without a video: 1 of 1 scenes failed"
+    assert variants(found) == [("soft", "failed", 0, 1, "1 of 1 scenes failed")]
+    assert a_day_later() == 0
+
+
+def test_what_is_said_of_open_scenes_follows_them_until_all_are_home(manager):
+    generation = manager.create_generation("x", "url", ["soft"], None, start=True)
+    assert manager.update_generation_status(generation["id"], "completed")["error_message"] == (
+        "completed by its caller without a video: no scene was recorded"
+    )
+    scenes = manager.create_scenes(generation["id"], "soft", ["a", "b", "c"])
+    said = [manager.get_generation(generation["id"])["error_message"]]
+    for scene, status in zip(scenes, ("completed", "failed", "completed"), strict=True):
+        manager.update_scene(scene["id"], status=status)
+        said.append(manager.get_generation(generation["id"])["error_message"])
+
+    assert said == [
+        "completed by its caller without a video: 3 of 3 scenes are open",
+        "completed by its caller: 2 of 3 scenes are open",
+        "completed by its caller: 1 of 3 scenes are open",
+        None,
+    ]
+
+
+def test_what_a_caller_says_itself_stands_and_a_failure_says_nothing_of_completion(manager):
+    generation = manager.create_generation("x", "url", ["soft"], None, start=True)
+    scenes = manager.create_scenes(generation["id"], "soft", ["a", "b"])
+    manager.update_generation_status(generation["id"], "completed", "good enough")
+    manager.update_scene(scenes[0]["id"], status="completed")
+    assert manager.get_generation(generation["id"])["error_message"] == "good enough"
+
+    other = manager.create_generation("x", "url", ["soft"], None, start=True)
+    manager.update_generation_status(other["id"], "completed")
+    assert manager.update_generation_status(other["id"], "failed")["error_message"] is None
+
+
+@pytest.mark.parametrize("status", ["completed", "failed"])
+def test_an_open_scene_of_what_its_caller_ended_is_left_while_it_has_a_job_or_is_young(
+    manager, a_day_later, housekeeping, status, db
+):
+    generation = manager.create_generation("x", "url", ["soft", "ultra"], None, start=True)
+    (scene,) = manager.create_scenes(generation["id"], "soft", ["a"])
+    manager.record_provider_job(scene["id"], "video_1")
+    manager.create_scenes(generation["id"], "ultra", ["a"])
+    manager.update_generation_status(generation["id"], status)
+    assert housekeeping.fail_stale_generations() == 0
+    assert a_day_later() == 0
+
+    db.rows("delete from jobs")
+
+    assert a_day_later() == 1
+    assert manager.get_generation(generation["id"])["status"] == status
+    assert db.rows("select distinct status, error_code from scenes") == [("failed", "abandoned")]

@@ -75,11 +75,18 @@ _END_STALLED: LiteralString = """
 class Database:
     """Runs statements under an owner; knows nothing of what they mean."""
 
-    def __init__(self, url: str, *, setting: str) -> None:
+    def __init__(
+        self, url: str, *, setting: str, preface: Sequence[Statement] = (), idle: list[Connection] | None = None
+    ) -> None:
         self._url = url
         self._setting = setting
         # As many as there were calls at once. Not one for each thread: a server may have a new thread for every call.
-        self._idle: list[Connection] = []
+        self._idle: list[Connection] = [] if idle is None else idle
+        self._preface = preface
+
+    def prefaced(self, *statements: Statement) -> "Database":
+        """The same database: each of its transactions begins with these statements, whose rows nobody is told."""
+        return Database(self._url, setting=self._setting, preface=statements, idle=self._idle)
 
     def run(self, owner_id: UUID | None, *statements: Statement) -> list[Row]:
         """The rows of the last statement; all of them ran as run_each() does."""
@@ -98,7 +105,7 @@ class Database:
             wait=wait_random_exponential(multiplier=0.1, max=1),
         )
         try:
-            return retry(self._transaction, owner_id, statements)
+            return retry(self._transaction, owner_id, (*self._preface, *statements))[len(self._preface) :]
         except RetryError as error:
             raise self._unavailable(error.last_attempt.exception()) from None
         except psycopg.Error as error:

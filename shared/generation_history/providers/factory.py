@@ -7,6 +7,7 @@ from generation_history import settings
 from generation_history.errors import NotConfigured
 from generation_history.providers import VideoProvider
 from generation_history.providers.sora import SoraProvider
+from generation_history.urls import is_below, parse_url
 
 
 class Providers:
@@ -50,6 +51,12 @@ def sora_server_of(content_url: str, key: str) -> SoraProvider:
     """The server that this content URL is plainly below; else the first, which refuses to fetch it."""
     servers = sora_servers(key)
     return next((server for server in servers if server.has(content_url)), servers[0])
+
+
+def base_url_of(content_url: str) -> str | None:
+    """The base URL of the server that this content URL is plainly below; None where SORA_BASE_URL names none."""
+    base_urls = settings.provider().base_urls
+    return next((base_url for base_url in base_urls if is_below(content_url, parse_url(base_url))), None)
 
 
 #: What makes the servers of each kind, in the order in which new jobs would be given to them.

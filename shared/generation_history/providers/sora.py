@@ -258,7 +258,7 @@ class SoraProvider:
         MachineFault what this machine lacks.
         """
         if not self.has(content_url):
-            raise InvalidValue("the content URL is not of the server that SORA_BASE_URL names")
+            raise InvalidValue(_foreign_url(content_url))
         limit = DOWNLOAD_SECONDS if seconds is None else min(seconds, DOWNLOAD_SECONDS)
         try:
             with (
@@ -332,6 +332,16 @@ def _accepts(status: int, answer: Any, job: VideoJob) -> bool:
     if status < 400 or status == requests.codes.conflict or not answers.tells_of_a_job(answer, job):  # noqa: PLR2004
         return False
     return status >= 500 or job.status not in _OVER_WITHOUT_A_VIDEO  # noqa: PLR2004
+
+
+def _foreign_url(content_url: str) -> str:
+    """What to say of a content URL that no configured server has, and which setting to change."""
+    message = "the content URL is not of the server that SORA_BASE_URL names"
+    try:
+        base, is_video, _ = parse_url(content_url).base.partition("/videos/")
+    except UnclearUrl:
+        return message
+    return f"{message}: if that server made the video, add it there (SORA_BASE_URL={base})" if is_video else message
 
 
 def _retry_after(response: requests.Response) -> float | None:

@@ -17,8 +17,8 @@ LIBRARY_ITEM: Final = """
     ) as total_videos
 """
 VARIANT: Final = """
-    v.id, v.generation_id, v.variant_type, v.status, v.scenes_completed, v.total_scenes, v.error_message,
-    v.created_at, v.updated_at, v.completed_at
+    v.id, v.generation_id, v.variant_type, v.given_type, v.status, v.scenes_completed, v.total_scenes,
+    v.error_message, v.created_at, v.updated_at, v.completed_at
 """
 SLIM_SCENE: Final = """
     s.id, s.variant_id, s.scene_number, s.sora_video_id, s.sora_status, s.video_url, s.thumbnail_url, s.duration,

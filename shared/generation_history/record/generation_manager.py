@@ -1,25 +1,32 @@
-"""GenerationManager: with GenerationReader and SceneWriter, the only SQL on the record's four tables."""
+"""GenerationManager: with its reader and its other writers, the only SQL on the record's four tables."""
 
 import hashlib
 import json
-import re
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Final, cast
 from uuid import UUID
 
 from generation_history.db.database import Statement
 from generation_history.errors import DuplicateRequest, InvalidValue
-from generation_history.ids import as_uuid, uuid7
-from generation_history.models import METADATA_KINDS, Generation, MetadataRow, Variant
+from generation_history.ids import as_uuid, derived_id, uuid7
+from generation_history.models import Generation, Variant
 from generation_history.record.generation_reader import (
     READ_DELETED_TOO,
     READ_GENERATION,
     READ_VARIANT,
     row_id,
 )
+from generation_history.record.metadata_writer import MetadataWriter
 from generation_history.record.scene_writer import SceneWriter, record_scenes
-from generation_history.record.validation import shallow, validate
+from generation_history.record.validation import validate
+
+logger = logging.getLogger(__name__)
+
+#: As migrations/011_pipelines.sql writes it.
+COMPLETED_BY_CALLER: Final = "completed by its caller"
+_NO_WORDS: Final[Mapping[str, str | None]] = {}
 
 
 @dataclass(frozen=True)
@@ -35,12 +42,19 @@ class IdempotencyKey:
         return hashlib.sha256(json.dumps(self.request, sort_keys=True).encode()).hexdigest()
 
 
-class GenerationManager(SceneWriter):
+class GenerationManager(SceneWriter, MetadataWriter):
     """The record of one owner, to read and to write: the database shows and takes that owner's rows only.
 
     Records are plain dicts as models.py describes them. An id that names nothing of this owner's, or nothing any more,
     is None from get_generation and NotFound from a write. None for an argument of an update leaves that column alone.
     """
+
+    def once(self, key: str, generation_id: str) -> "GenerationManager":
+        """The same record: a write under this key, which is the generation's, is done once, then DuplicateRequest."""
+        params = {"key": key, "request_sha256": "", "id": row_id(generation_id, "generation")}
+        lock: Statement = ("select lock_live_generation(%(id)s, 'generation')", params)
+        record: Statement = ("select record_idempotency_key(%(key)s, %(request_sha256)s, %(id)s)", params)
+        return GenerationManager(self.owner_id, db=self._db.prefaced(lock, record))
 
     # ------------------------------------------------------------ generations
 
@@ -54,18 +68,30 @@ class GenerationManager(SceneWriter):
         start: bool = False,
         metadata: Mapping[str, Any] | None = None,
         once: IdempotencyKey | None = None,
+        generation_id: str | None = None,
+        given_types: Mapping[str, str | None] | None = None,
     ) -> Generation:
         """The new generation, pending; with start it is processing and its variants exist.
 
         cost_estimate is in US dollars, None when unknown; metadata is by kind, as save_metadata takes it. What was
         recorded before under the key of once is returned as it is now, even if it was deleted, and nothing is
-        recorded; with another request it is a Conflict.
+        recorded; with another request it is a Conflict. A generation_id that the caller made is recorded once, too, and
+        its variants' ids are made of it. given_types has a caller's own words for levels, kept beside them.
         """
-        generation_id = uuid7()
+        own_id = None if generation_id is None else row_id(generation_id, "generation")
+        ids = {variant_type: derived_id(own_id, variant_type) for variant_type in variant_types} if own_id else None
+        new_id = own_id or uuid7()
         statements = self._create_statements(
-            generation_id, source_video_url, source_video_type, variant_types, cost_estimate, start=start
+            new_id,
+            source_video_url,
+            source_video_type,
+            variant_types,
+            cost_estimate,
+            start=start,
+            ids=ids,
+            given_types=given_types or {},
         )
-        return self._create(generation_id, statements, metadata, once)
+        return self._create(new_id, statements, metadata, once)
 
     def create_with_scenes(
         self,
@@ -103,25 +129,28 @@ class GenerationManager(SceneWriter):
 
         A pending or processing takes that back: as soon as a scene has begun, the scenes say what it is.
         For a failed one nothing more is paid: what was not submitted is cancelled, what was still comes home. A
-        reported actual_cost (US dollars) is kept as reported.
+        reported actual_cost (US dollars) is kept as reported. A completed one with open scenes, or without a video,
+        says so in its error_message, and in the log.
         """
         update = """
             update generations
             set status = %(status)s::text, status_set_by_caller = %(status)s in ('completed', 'failed'),
                 completed_at = case when %(status)s = 'completed' then coalesce(completed_at, now()) end,
-                error_message = coalesce(%(error_message)s, case when %(status)s = 'failed' then error_message end),
+                error_message = coalesce(%(error_message)s, case
+                    when %(status)s = 'failed' and error_message not like %(note)s then error_message end),
                 actual_cost = coalesce(%(actual_cost)s, actual_cost),
                 actual_cost_reported = actual_cost_reported or %(actual_cost)s is not null
             where id = %(id)s and deleted_at is null
         """
         values = validate(status=status, error_message=error_message, actual_cost=actual_cost)
-        params = {"id": row_id(generation_id, "generation"), **values}
-        cancellation = _cancel_unsubmitted(params["id"], "its generation failed") if status == "failed" else []
+        generation_uuid = row_id(generation_id, "generation")
+        params = {"id": generation_uuid, "note": f"{COMPLETED_BY_CALLER}%", **values}
+        cancellation = _cancel_unsubmitted(generation_uuid, "its generation failed") if status == "failed" else []
         roll_up: Statement = ("select roll_up(%(id)s)", params)
-        return cast(
-            "Generation",
-            self._record_of("generation", *cancellation, (update, params), roll_up, (READ_GENERATION, params)),
-        )
+        record = self._record_of("generation", *cancellation, (update, params), roll_up, (READ_GENERATION, params))
+        if status == "completed" and (record["error_message"] or "").startswith(COMPLETED_BY_CALLER):
+            logger.warning("generation %s: %s", generation_id, record["error_message"])
+        return cast("Generation", record)
 
     def report_cost(self, generation_id: str, actual_cost: float | None) -> Generation:
         """The generation with this cost (US dollars), which stands whatever is rendered; its status is left alone."""
@@ -203,36 +232,6 @@ class GenerationManager(SceneWriter):
             self._record_of("variant", (lock, params), (update, params), (roll_up, params), (READ_VARIANT, params)),
         )
 
-    # ------------------------------------------------------------ metadata
-
-    def save_metadata(
-        self,
-        generation_id: str,
-        original_analysis: Any = None,
-        transformation_data: Any = None,
-        prompts_data: Any = None,
-        evaluation_data: Any = None,
-    ) -> MetadataRow:
-        """The generation's metadata with what was given replaced; a kind that is None stays as it was."""
-        generation_uuid = row_id(generation_id, "generation")
-        kinds: dict[str, Any] = dict(
-            zip(METADATA_KINDS, (original_analysis, transformation_data, prompts_data, evaluation_data), strict=True)
-        )
-        query: Statement = (
-            """
-            select row_to_json(r) as record from (
-                select m.id, m.generation_id, m.original_analysis, m.transformation_data, m.prompts_data,
-                       m.evaluation_data, m.created_at, m.updated_at
-                from generation_metadata m join generations g on g.id = m.generation_id
-                where m.generation_id = %(id)s and g.deleted_at is null) r
-            """,
-            {"id": generation_uuid},
-        )
-        lock: Statement = ("select lock_live_generation(%(id)s, 'generation')", {"id": generation_uuid})
-        return cast(
-            "MetadataRow", self._record_of("generation", lock, self._save_metadata(generation_uuid, kinds), query)
-        )
-
     # ------------------------------------------------------------ how
 
     def _create(
@@ -245,7 +244,7 @@ class GenerationManager(SceneWriter):
         """The generation that the statements record, the first of them its row; or what was recorded before."""
         generation, *parts = statements
         if metadata:
-            parts.append(self._save_metadata(generation_id, metadata))
+            parts.append(self._metadata_statement(generation_id, metadata))
         if once:
             params = {"key": once.key, "request_sha256": once.request_sha256, "id": generation_id}
             parts.insert(0, ("select record_idempotency_key(%(key)s, %(request_sha256)s, %(id)s)", params))
@@ -265,6 +264,7 @@ class GenerationManager(SceneWriter):
         *,
         start: bool,
         ids: Mapping[str, UUID] | None = None,
+        given_types: Mapping[str, str | None] = _NO_WORDS,
     ) -> list[Statement]:
         values = validate(
             source_video_url=source_video_url,
@@ -284,9 +284,10 @@ class GenerationManager(SceneWriter):
             on conflict (id) do nothing
         """
         insert_variants = """
-            insert into variants (id, generation_id, owner_id, variant_type)
-            select t.id, %(id)s, %(owner_id)s, t.variant_type
-            from unnest(%(variant_ids)s::uuid[], %(variant_types)s::text[]) t (id, variant_type)
+            insert into variants (id, generation_id, owner_id, variant_type, given_type)
+            select t.id, %(id)s, %(owner_id)s, t.variant_type, t.given_type
+            from unnest(%(variant_ids)s::uuid[], %(variant_types)s::text[], %(given_types)s::text[])
+                t (id, variant_type, given_type)
             on conflict (id) do nothing
         """
         row = {
@@ -294,27 +295,10 @@ class GenerationManager(SceneWriter):
             "owner_id": self.owner_id,
             "status": "processing" if start else "pending",
             "variant_ids": [ids[variant_type] if ids else uuid7() for variant_type in types],
+            "given_types": [given_types.get(variant_type) for variant_type in types],
             **values,
         }
         return [(insert, row), (insert_variants, row)] if start else [(insert, row)]
-
-    def _save_metadata(self, generation_id: UUID, kinds: Mapping[str, Any]) -> Statement:
-        upsert = """
-            insert into generation_metadata
-                (id, generation_id, owner_id, original_analysis, transformation_data, prompts_data, evaluation_data)
-            values (%(id)s, %(generation_id)s, %(owner_id)s, %(original_analysis)s::jsonb,
-                %(transformation_data)s::jsonb, %(prompts_data)s::jsonb, %(evaluation_data)s::jsonb)
-            on conflict on constraint generation_metadata_generation_id_key do update set
-                original_analysis = coalesce(excluded.original_analysis, generation_metadata.original_analysis),
-                transformation_data = coalesce(excluded.transformation_data, generation_metadata.transformation_data),
-                prompts_data = coalesce(excluded.prompts_data, generation_metadata.prompts_data),
-                evaluation_data = coalesce(excluded.evaluation_data, generation_metadata.evaluation_data)
-        """
-        for kind in kinds:
-            if kind not in METADATA_KINDS:
-                raise InvalidValue(f"metadata is of the kinds {', '.join(METADATA_KINDS)}, not {kind!r}")
-        values = {kind: _json(kind, kinds.get(kind)) for kind in METADATA_KINDS}
-        return upsert, {"id": uuid7(), "generation_id": generation_id, "owner_id": self.owner_id, **values}
 
 
 def _cancel_unsubmitted(generation_id: UUID, reason: str) -> list[Statement]:
@@ -330,17 +314,3 @@ def _cancel_unsubmitted(generation_id: UUID, reason: str) -> list[Statement]:
     """
     params = {"id": generation_id, "reason": f"{reason} before this was submitted"}
     return [("select lock_generation(%(id)s)", params), (cancellation, params)]
-
-
-def _json(name: str, value: Any) -> str | None:
-    if value is None:
-        return None
-    try:
-        # As it is, not escaped: so lone surrogates show here, which Postgres would refuse without a name.
-        text = json.dumps(shallow(value), allow_nan=False, ensure_ascii=False)
-        text.encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidValue(f"{name} cannot be kept as JSON: {error}") from None
-    if re.search(r"(?<!\\)(?:\\\\)*\\u0000", text):
-        raise InvalidValue(f"{name} cannot be kept as JSON: it has a NUL character")
-    return text

@@ -92,7 +92,7 @@ Json = Annotated[Any, AfterValidator(shallow)]
 Text = Annotated[str, AfterValidator(_storable)]
 ShortText = Annotated[Text, Field(max_length=50)]
 Count = Annotated[int, Field(ge=0, lt=2**31)]
-Dollars = Annotated[float, Field(ge=0, le=99_999_999.99, allow_inf_nan=False)]
+Dollars = Annotated[float, Field(ge=0, le=limits.MAX_DOLLARS, allow_inf_nan=False)]
 
 
 class _Values(TypedDict, total=False):

@@ -18,7 +18,10 @@ class Housekeeping:
         self._db = db
 
     def fail_stale_generations(self, limit: int = 100) -> int:
-        """The number of generations that fail now: they have not changed for a day, and nothing is due for them."""
+        """The number of generations that have not changed for a day and have nothing due: their open scenes fail now.
+
+        A generation that its caller ended stays as the caller said.
+        """
         return self._db.run(None, ("select fail_stale_generations(%(limit)s) as found", {"limit": limit}))[0]["found"]
 
     def merge_stats_deltas(self, *, seconds: float, batch: int = 10_000) -> int:

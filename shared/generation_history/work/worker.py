@@ -103,7 +103,9 @@ class Worker:
         if not self._limits.submitting:
             self._submissions.throttle_due("SORA_SUBMITTING is off")
         if stale_count := self._housekeeping.fail_stale_generations():
-            logger.warning("%d generations failed as abandoned", stale_count)
+            logger.warning(
+                "%d generations had not changed for a day: their open scenes failed as abandoned", stale_count
+            )
         self._merge_stats()
         extended_at = time.monotonic()
         finished_count = 0
