@@ -81,14 +81,17 @@ class TcpProxy:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._acceptor.join()
-        self.cut_all()
+        with self._lock:
+            for sock in self._sockets:
+                _break_off(sock)
         for thread in list(self._threads):
             thread.join()
 
     def cut_all(self) -> None:
-        """Every connection there is breaks off now."""
+        """Every connection there is breaks off now, which is a fault of each."""
         with self._lock:
             for sock in self._sockets:
+                self.fault_count += sock.getsockname()[1] == self.port
                 _break_off(sock)
 
     def _accept(self) -> None:

@@ -227,7 +227,7 @@ def test_a_wrong_url_is_one_line_that_names_the_setting_and_never_the_password(
     with_another_password = postgres.url("postgres", "history_migrate", SECRET)
     monkeypatch.setenv("MIGRATE_DATABASE_URL", url.format(with_another_password=with_another_password))
 
-    assert command.main() == 1
+    assert command.main([]) == 1
 
     out, error = capsys.readouterr()
     assert out == ""
@@ -238,9 +238,9 @@ def test_a_wrong_url_is_one_line_that_names_the_setting_and_never_the_password(
 
 @pytest.mark.usefixtures("blank")
 def test_the_command_says_what_it_applied_and_then_that_nothing_is_left(capsys: pytest.CaptureFixture[str]):
-    assert command.main() == 0
+    assert command.main([]) == 0
     assert capsys.readouterr() == ("".join(f"applied {path.name}\n" for path in sorted(FOLDER.glob("[0-9]*.sql"))), "")
-    assert command.main() == 0
+    assert command.main([]) == 0
     assert capsys.readouterr() == ("the database is up to date\n", "")
 
 
@@ -251,7 +251,7 @@ def test_the_command_says_why_a_migration_failed(
     path = folder(**{"001_a": "create table a (x nonsense)"})
     monkeypatch.setattr(command, "migrate", lambda url: migrate(url, path))
 
-    assert command.main() == 1
+    assert command.main([]) == 1
 
     out, error = capsys.readouterr()
     assert out == ""
