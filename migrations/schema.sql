@@ -51,6 +51,7 @@ CREATE INDEX generations_owner_created ON generations USING btree (owner_id, cre
 CREATE INDEX generations_owner_source ON generations USING gin (owner_id, source_video_url gin_trgm_ops) WHERE (deleted_at IS NULL);
 CREATE INDEX generations_owner_status_created ON generations USING btree (owner_id, status, created_at DESC, id DESC) WHERE (deleted_at IS NULL);
 CREATE INDEX generations_purge_at ON generations USING btree (purge_at) WHERE (purge_at IS NOT NULL);
+CREATE INDEX generations_short_id ON generations USING btree (owner_id, "right"((id)::text, 8)) WHERE (deleted_at IS NULL);
 CREATE INDEX generations_soft ON generations USING btree (owner_id, status, created_at DESC, id DESC) WHERE ((deleted_at IS NULL) AND (variant_types @> ARRAY['soft'::text]));
 CREATE INDEX generations_ultra ON generations USING btree (owner_id, status, created_at DESC, id DESC) WHERE ((deleted_at IS NULL) AND (variant_types @> ARRAY['ultra'::text]));
 CREATE INDEX generations_unfinished ON generations USING btree (updated_at) WHERE ((status)::text = ANY ((ARRAY['pending'::character varying, 'processing'::character varying])::text[]));
@@ -1124,21 +1125,32 @@ CREATE FUNCTION search_generations(p_q text, p_statuses text[], p_variant_type t
     LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 100
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     SET plan_cache_mode TO 'force_custom_plan'
-    AS $$
+    AS $_$
 declare
     v_owner_id uuid := nullif(current_setting('app.owner_id', true), '')::uuid;
     v_pattern text := '%' || regexp_replace(p_q, '([\\%_])', '\\\1', 'g') || '%';
+    v_digits text := lower(replace(p_q, '-', ''));
+    v_first_id uuid;
+    v_last_id uuid;
 begin
+    if v_digits ~ '^[0-9a-f]{8,32}$' then
+        v_first_id := rpad(v_digits, 32, '0')::uuid;
+        v_last_id := rpad(v_digits, 32, 'f')::uuid;
+    else
+        v_digits := null;
+    end if;
     return query
         select g.id from generations g
         where g.owner_id = v_owner_id and g.deleted_at is null
-            and g.source_video_url ilike v_pattern
+            and (g.source_video_url ilike v_pattern
+                or g.id between v_first_id and v_last_id
+                or (right(g.id::text, 8) = right(v_digits, 8) and replace(g.id::text, '-', '') like '%' || v_digits))
             and (p_statuses is null or g.status = any (p_statuses))
             and (p_variant_type is null or g.variant_types @> array[p_variant_type])
             and (p_created_from is null or g.created_at >= p_created_from)
             and (p_after_time is null or (g.created_at, g.id) < (p_after_time, p_after_id))
         order by g.created_at desc, g.id desc limit p_limit offset p_offset;
-end $$;
+end $_$;
 REVOKE ALL ON FUNCTION search_generations(p_q text, p_statuses text[], p_variant_type text, p_created_from timestamp with time zone, p_after_time timestamp with time zone, p_after_id uuid, p_limit bigint, p_offset bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION search_generations(p_q text, p_statuses text[], p_variant_type text, p_created_from timestamp with time zone, p_after_time timestamp with time zone, p_after_id uuid, p_limit bigint, p_offset bigint) TO history_api;
 

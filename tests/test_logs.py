@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from generation_history import logs
+from generation_history.ids import short_id
 
 ROOT = Path(__file__).resolve().parents[1]
 ACTIVATION = "2f9ab0d53a8bbd1e0f4a4e5a1d2c3b4a"
@@ -83,6 +84,7 @@ def test_lines_of_a_step_say_generation_scene_and_attempt_and_the_call_they_belo
     scene = scenes.read(first)
     assert (line["request_id"], line["scene_id"], line["attempt"]) == (ACTIVATION, first, 1)
     assert line["generation_id"] == scenes.db.rows("select id::text from generations")[0][0]
+    assert line["short_id"] == short_id(line["generation_id"])
     assert line["exception"].endswith("ZeroDivisionError: division by zero")
     assert scene["status"] == "pending"
 

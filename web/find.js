@@ -32,7 +32,7 @@ export function findBar(place) {
   render(
     place,
     html`<form role="search" class="find">
-      <input type="search" name="q" placeholder="Search by source video" aria-label="Search by source video" />
+      <input type="search" name="q" placeholder="Search by source video or id" aria-label="Search by source video or id" />
       <fieldset>
         <legend class="hidden">Status</legend>
         ${STATUSES.map((status) => html`<label class="chip"><input type="checkbox" name="status" value="${status}" />${statusWord(status)}</label>`)}

@@ -14,6 +14,7 @@ from psycopg.rows import dict_row
 
 from generation_history.models import FAILURE_CODES, Status
 from generation_history.record.generation_manager import GenerationManager
+from generation_history.storage import quarantine
 from generation_history.storage.keys import owned_key, scene_key, thumbnail_key
 from generation_history.storage.object_store import ObjectStore
 from generation_history.work import intents
@@ -220,7 +221,9 @@ def _check_objects(
         for url in (row["video_url"], row["thumbnail_url"]):
             if url is not None:
                 rows_by_key[owned_key(url, row["generation_id"])].append(row)
-    keys = {key for key, _modified in store.keys("") if not key.startswith(intents.PREFIX)}
+    # What is in quarantine was an orphan and is none any more, unless a row names it: then its object is missing.
+    other_prefixes = (intents.PREFIX, quarantine.PREFIX)
+    keys = {key for key, _modified in store.keys("") if not key.startswith(other_prefixes)}
     for key in sorted(keys - rows_by_key.keys()):
         if key.split("/")[1] not in forgotten_generations and key not in spared_keys:
             proof.add_problem("orphans", f"no row names the object {key}")

@@ -92,7 +92,7 @@ def find_forgotten(connection: psycopg.Connection[Any], intents: Intents) -> Ite
     """
     cursor = connection.cursor(row_factory=dict_row)
     written_at = dict(intents.list_keys())
-    for generation, keys in groupby(sorted(written_at), key=_generation_of):
+    for generation, keys in groupby(sorted(written_at), key=generation_of_intent):
         rows = cursor.execute(_ATTEMPTS, [generation]).fetchall() if generation else []
         if any(row["purging"] for row in rows):
             # Its purge has begun: nobody may begin to work for it, and nothing is wanted of it.
@@ -143,5 +143,6 @@ def ended_long_ago(intents: Intents) -> Iterator[str]:
                 yield key
 
 
-def _generation_of(key: str) -> UUID | None:
+def generation_of_intent(key: str) -> UUID | None:
+    """The generation of the intent at this key, None where an intent lies at no such key."""
     return as_uuid(key.removeprefix(PREFIX).partition("/")[0])

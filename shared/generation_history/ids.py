@@ -21,6 +21,16 @@ def _uuid7(milliseconds: int, rest: bytes) -> UUID:
     return UUID(int=(milliseconds << 80) | (int.from_bytes(rest) & ~((0xF << 76) | (0b11 << 62))) | version_and_variant)
 
 
+def short_id(value: UUID | str) -> str:
+    """The short form of an id: its last eight digits, which are random.
+
+    Its first eight are the time: ids that are made within a minute share them. The short form is made of the id alone,
+    differs among an owner's rows but for one pair in four billion, and whoever looks for it finds the id that ends
+    with it.
+    """
+    return str(value)[-8:]
+
+
 def as_uuid(value: object) -> UUID | None:
     """The UUID that a string or UUID names, None if it names none."""
     if isinstance(value, UUID):

@@ -169,9 +169,13 @@ class MetadataRow(Metadata):
 
 
 class Generation(TypedDict):
-    """One ad cloned: its source, what it cost (US dollars, null is unknown), and its variants."""
+    """One ad cloned: its source, what it cost (US dollars, null is unknown), and its variants.
+
+    short_id is what people call it: the end of its id.
+    """
 
     id: str
+    short_id: str
     source_video_url: str
     source_video_type: str
     status: Status
@@ -198,6 +202,7 @@ class LibraryItem(TypedDict):
     """A completed generation as the library shows it; total_videos of its scenes are stored."""
 
     id: str
+    short_id: str
     source_video_url: str
     created_at: str
     completed_at: str | None

@@ -42,6 +42,7 @@ VARIANT = {
 }
 GENERATION = {
     "id",
+    "short_id",
     "source_video_url",
     "source_video_type",
     "status",
@@ -57,6 +58,7 @@ GENERATION = {
 }
 LIBRARY = {
     "id",
+    "short_id",
     "source_video_url",
     "created_at",
     "completed_at",

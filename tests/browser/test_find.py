@@ -28,6 +28,17 @@ def test_typing_finds_and_the_address_says_so(open_page, word):
     expect(page).to_have_url(re.compile(rf"\?q={word}$"))
 
 
+def test_cards_of_one_minute_are_told_apart_by_what_finds_each(open_page, word):
+    page = open_page(f"/?q={word}")
+    expect(names(page)).to_have_count(2)
+    short = page.locator("article .id").last.text_content()
+
+    page.get_by_role("searchbox").fill(short)
+
+    expect(names(page)).to_have_text(["one.mp4"])
+    expect(page.locator("article .id")).to_have_text([short])
+
+
 def test_an_address_that_was_shared_shows_the_same(open_page, word):
     page = open_page(f"/?q={word}&variant=ultra")
 

@@ -22,6 +22,7 @@ def test_every_scene_is_there_with_what_it_is(open_page, stack):
     page = open_page(f"/?generation={stack.demo_id}")
 
     expect(page.locator("#generation h1")).to_have_text("source.mp4")
+    expect(page.locator("#generation .figures .id")).to_have_text(stack.demo_id[-8:])
     expect(page.locator("#generation figure")).to_have_count(12)
     expect(page.locator("#generation tbody th .variant")).to_have_text(["soft", "medium", "aggressive"])
     first = page.locator("figure").first

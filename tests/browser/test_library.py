@@ -13,9 +13,10 @@ def card(open_page, stack):
     return open_page("/?q=demo/source.mp4").locator(f'article[data-id="{stack.demo_id}"]')
 
 
-def test_a_card_says_what_it_is_in_words_and_pictures(card):
+def test_a_card_says_what_it_is_in_words_and_pictures(card, stack):
     expect(card).to_contain_text("source.mp4")
     expect(card.locator(".status")).to_contain_text("Completed")
+    expect(card.locator(".id")).to_have_text(stack.demo_id[-8:])
     expect(card).to_contain_text("soft, medium, aggressive")
     expect(card).to_contain_text("$2.40")
     expect(card.locator(".poster img")).to_have_js_property("complete", True)

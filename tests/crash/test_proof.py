@@ -13,6 +13,7 @@ from generation_history.errors import OutcomeUnknown
 from generation_history.providers import VideoJob, VideoRequest
 from generation_history.providers.sora import SoraProvider
 from generation_history.storage.keys import owned_key
+from generation_history.storage.quarantine import Quarantine
 from generation_history.work.intents import Intent, Intents
 from generation_history.work.worker import Worker
 from scripts.chaos.payments import read_payments
@@ -263,6 +264,17 @@ def test_what_is_broken_is_found(done: Place, breaking, tmp_path: Path):
 @pytest.mark.parametrize("breaking", LATE_BREAKS, ids=lambda breaking: breaking.__name__)
 def test_what_is_broken_of_a_video_that_came_late_is_found(done_twice: Place, breaking, tmp_path: Path):
     assert broken(done_twice, breaking, tmp_path) == LATE_BREAKS[breaking]
+
+
+def test_what_is_in_quarantine_is_no_orphan_and_a_row_that_names_it_misses_it(done: Place):
+    keys = [key for key, _ in done.store.keys("generations/")]
+    copies = [Quarantine(done.store).copy_in(key, datetime.now(UTC)) for key in keys]
+    assert done.proof().holds
+
+    for key in keys:
+        done.store.delete(key)
+    proof = prove(done.admin_url, done.store, done.provider_url)
+    assert (proof.orphans, proof.missing) == (0, len(copies))
 
 
 @pytest.mark.parametrize("is_heard", [True, False])

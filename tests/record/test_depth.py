@@ -9,6 +9,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from generation_history.ids import short_id
 from generation_history.record.columns import GENERATION
 from generation_history.record.list_query import page_statement
 
@@ -67,6 +68,16 @@ def test_no_filter_and_no_depth_costs_more_than_a_page(blocks):
             ranged = {"created_from": deep(share - 0.3), "created_to": deep(share)}
             assert blocks(**filters, after=after) < MAX_BLOCKS, (filters, after)
             assert blocks(**filters, **ranged) < MAX_BLOCKS, (filters, ranged)
+
+
+def test_a_search_for_an_id_costs_no_more(blocks, db, owner: str):
+    assert blocks(q="0" * 8) < MAX_BLOCKS
+    [[generation_id]] = db.rows(
+        "select id::text from generations where owner_id = %s order by created_at limit 1", owner
+    )
+    for q in (short_id(generation_id), generation_id[:8], generation_id):
+        for statuses, kind in product((None, ["completed", "failed"]), (None, "soft", "ultra")):
+            assert blocks(q=q, statuses=statuses, variant_type=kind) < MAX_BLOCKS, q
 
 
 def test_a_search_for_what_is_rare_costs_no_more(blocks):

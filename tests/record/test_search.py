@@ -6,6 +6,8 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from generation_history.ids import short_id
+
 SEARCH = "select search_generations(%s, null, null, null, null, null, 100, 0)::text"
 
 
@@ -76,6 +78,51 @@ def test_no_pattern_and_no_argument_finds_anothers(api, act_as, search, manager)
         assert search(q) == set()
     every = "select search_generations('', array['pending', 'processing', 'completed', 'failed'], null, '-infinity',"
     assert api.execute(f"{every} 'infinity', %s, 1000, 0)", ["f" * 32]).fetchall() == []
+
+
+ENDS = {
+    "short id": short_id,
+    "short id in capitals": lambda id_: short_id(id_).upper(),
+    "end": lambda id_: id_[-13:],
+    "end without hyphens": lambda id_: id_.replace("-", "")[-20:],
+    "beginning": lambda id_: id_[:8],
+    "longer beginning": lambda id_: id_[:20],
+    "all of it": lambda id_: id_,
+    "all of it without hyphens": lambda id_: id_.replace("-", ""),
+}
+
+
+@pytest.mark.parametrize("end_of", ENDS.values(), ids=ENDS.keys())
+def test_a_generation_is_found_by_its_short_id_and_by_either_end_of_its_id(act_as, search, manager, mine, end_of):
+    act_as(manager.owner_id)
+
+    assert search(end_of(mine)) == {mine}
+
+
+def test_no_end_of_an_id_finds_anothers_or_what_is_deleted(act_as, search, manager, mine, theirs):
+    manager.delete_generation(mine)
+    act_as(manager.owner_id)
+
+    for end_of in ENDS.values():
+        assert search(end_of(theirs)) == search(end_of(mine)) == set()
+
+
+def test_what_is_no_end_of_an_id_finds_no_id(act_as, search, manager, mine):
+    """Fewer than eight digits are a word like any other, and its middle names nobody."""
+    act_as(manager.owner_id)
+
+    for q in (mine[-7:], mine[:7], mine[9:23], mine + "0", f"x{short_id(mine)}", "0" * 8, "-" * 8):
+        assert search(q) == set()
+
+
+def test_who_is_found_by_source_and_by_id_is_found_once_and_newest_first(
+    act_as, api, manager, generation_factory, mine
+):
+    act_as(manager.owner_id)
+    other = generation_factory(1, source_video_url=f"https://video.example/{short_id(mine)}.mp4")["id"]
+    manager_says = [generation["id"] for generation in manager.list_generations(q=short_id(mine))]
+
+    assert [row[0] for row in api.execute(SEARCH, [short_id(mine)])] == [other, mine] == manager_says
 
 
 def test_what_is_deleted_is_not_found(act_as, search, manager, mine):

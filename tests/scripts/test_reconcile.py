@@ -1,4 +1,4 @@
-"""scripts/reconcile: rows and objects are compared both ways, and only what nobody can need is removed."""
+"""scripts/reconcile: rows and objects are compared both ways, and only what nobody can need goes to quarantine."""
 
 import os
 import subprocess
@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 
 from generation_history.archives.archives import Archives
+from generation_history.errors import StorageError
 from generation_history.storage.keys import scene_key, thumbnail_key
 from generation_history.storage.object_store import ObjectStore
+from generation_history.storage.quarantine import PREFIX as QUARANTINE
+from generation_history.storage.quarantine import Quarantine
 from scripts.operate import reconcile as command
-from scripts.operate.reconcile import Report, reconcile
+from scripts.operate.reconcile import Comparison, Refused, Report, reconcile
 from tests.support.scripted_server import answer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,7 +45,14 @@ def _empty(store) -> None:
 
 @pytest.fixture
 def keys(store) -> Callable[[], set[str]]:
-    return lambda: {key for key, _ in store.keys("")}
+    """What lies in the bucket, but for the quarantine."""
+    return lambda: {key for key, _ in store.keys("") if not key.startswith(QUARANTINE)}
+
+
+@pytest.fixture
+def quarantined(store) -> Callable[[], set[str]]:
+    """The keys that the objects in quarantine had."""
+    return lambda: {entry.original_key for entry in Quarantine(store).entries()}
 
 
 @pytest.fixture
@@ -60,8 +70,8 @@ def old(monkeypatch) -> set[str]:
 
 @pytest.fixture
 def run(db, store) -> Callable[..., Report]:
-    """Compares, by default without changing anything."""
-    return lambda **how: reconcile(db.migrate, store, **how)
+    """Compares, by default without changing anything; few objects are here, so each orphan is one of many."""
+    return lambda **how: reconcile(db.migrate, store, **{"really": True, **how})
 
 
 @pytest.fixture
@@ -93,19 +103,22 @@ ORPHANS: dict[str, Callable[[Any], str]] = {
 
 
 @pytest.mark.parametrize("key_of", ORPHANS.values(), ids=ORPHANS.keys())
-def test_an_old_object_that_no_row_knows_is_told_and_removed_only_with_apply(
-    run, put, keys, old, generation_factory, capsys, key_of
+def test_an_old_object_that_no_row_knows_is_told_and_moved_to_quarantine_only_with_apply(
+    run, stored, put, keys, quarantined, old, generation_factory, capsys, key_of
 ):
+    _, *known = stored()
     key = key_of(generation_factory(1))
     put(key)
     old.add(key)
 
     report = run()
-    assert (report.orphans, report.removed, report.agrees, keys()) == (1, 0, False, {key})
+    assert (report.orphans, report.moved, report.agrees) == (1, 0, False)
+    assert (keys(), quarantined()) == ({key, *known}, set())
     assert capsys.readouterr().out.startswith(f"orphan   {key}  ")
 
     report = run(apply=True)
-    assert (report.orphans, report.removed, report.agrees, keys()) == (1, 1, True, set())
+    assert (report.orphans, report.moved, report.agrees) == (1, 1, True)
+    assert (keys(), quarantined()) == ({*known}, {key})
     assert run() == Report()
 
 
@@ -117,10 +130,10 @@ def test_a_young_object_may_be_one_whose_row_is_still_to_be_written(run, put, ke
     assert keys() == {key}
 
 
-def test_how_old_is_old_can_be_said(run, put, keys):
-    put("generations/x/soft/scene_1.mp4")
+def test_how_old_is_old_can_be_said(run, put, keys, generation_factory):
+    put(scene_key(generation_factory(1)["id"], "soft", 1))
 
-    assert run(apply=True, older_than=timedelta(minutes=-1)).removed == 1
+    assert run(apply=True, older_than=timedelta(minutes=-1)).moved == 1
     assert keys() == set()
 
 
@@ -162,9 +175,158 @@ def test_what_a_retry_replaced_is_an_orphan(run, stored, put, manager, db, keys,
     second = first.replace("scene_1.mp4", "scene_1.2.mp4")
     db.rows("update scenes set video_url = %s where id = %s", put(second), scene_id)
 
-    assert run(apply=True).removed == 1
+    assert run(apply=True).moved == 1
     assert keys() == {second, picture}
     assert first not in keys()
+
+
+# ------------------------------------------------------------ what it refuses
+
+
+@pytest.fixture
+def older_installation(put, old) -> set[str]:
+    """The keys of another installation's objects, as an import would find them: the record knows none of them."""
+    made = {scene_key(uuid.uuid4(), "soft", number) for number in range(1, 12)}
+    for key in made:
+        put(key)
+    old |= made
+    return made
+
+
+@pytest.mark.parametrize("really", [False, True])
+def test_nothing_is_touched_while_the_record_knows_nothing_of_most_generations(
+    run, stored, keys, quarantined, older_installation, *, really: bool
+):
+    """Also where someone insists."""
+    _, *known = stored()
+
+    with pytest.raises(Refused, match=r"^record_unknown: the record knows 1 of the 12 generations"):
+        run(apply=True, really=really)
+
+    assert (keys(), quarantined()) == ({*older_installation, *known}, set())
+
+
+def test_a_comparison_tells_that_apply_would_be_refused(main, older_installation, capsys):
+    assert main() == 1
+
+    output = capsys.readouterr()
+    assert output.out.count("orphan   ") == len(older_installation)
+    assert "--apply would be refused: record_unknown: " in output.err
+
+
+def test_an_unfinished_upload_is_not_touched_either_where_apply_is_refused(run, store, begin_upload, put):
+    begin_upload("generations/x/soft/scene_1.mp4")
+    put("generations/x/soft/scene_2.mp4")
+
+    with pytest.raises(Refused):
+        run(apply=True, older_than=timedelta(minutes=-1))
+
+    assert len(list(store.unfinished_uploads("generations/"))) == 1
+
+
+def test_generations_that_are_imported_are_known(run, stored, keys, older_installation, db, owner):
+    _, *known = stored()
+    orphans = set(sorted(older_installation)[5:])
+    row = """
+        insert into generations (id, owner_id, source_video_url, source_video_type, total_variants, variant_types)
+        values (%s, %s, 'x', 'url', 1, '{soft}')
+    """
+    for key in older_installation - orphans:
+        db.rows(row, key.split("/")[1], owner)
+
+    assert run().refusal is None, "6 of 12"
+    assert run(apply=True).moved == 11
+    assert keys() == {*known}
+
+
+def test_a_generation_that_only_the_bucket_knows_to_be_posted_for_counts_as_neither(run, stored, store, put, old):
+    """After a purge nothing but the intents tells of it, and what was left behind is an orphan."""
+    stored()
+    purged = [uuid.uuid4() for _ in range(4)]
+    for generation_id in purged:
+        store.put_bytes(f"intents/{generation_id}/{uuid.uuid4()}/1.json", b"{}", content_type="application/json")
+        put(scene_key(generation_id, "soft", 1))
+        old.add(scene_key(generation_id, "soft", 1))
+
+    assert run().refusal is None
+
+
+def test_more_than_one_in_ten_objects_are_moved_only_if_one_really_means_it(
+    run, main, stored, put, old, keys, quarantined, capsys
+):
+    for _ in range(5):
+        _, video, _ = stored()
+    orphans = {f"{video}.{number}" for number in (1, 2)}
+    for key in orphans:
+        put(key)
+    old |= orphans
+
+    assert main("--apply") == 1
+    assert "scripts/reconcile: many_orphans: 2 of 12 objects would go" in capsys.readouterr().err
+    assert (orphans <= keys(), quarantined()) == (True, set())
+
+    assert main("--apply", "--really") == 0
+    assert quarantined() == orphans
+
+
+def test_one_in_ten_objects_is_moved_without_more_words(run, main, stored, put, old, quarantined):
+    for _ in range(5):
+        _, video, _ = stored()
+    put(f"{video}.1")
+    old.add(f"{video}.1")
+
+    assert main("--apply") == 0
+    assert quarantined() == {f"{video}.1"}
+
+
+# ------------------------------------------------------------ coming back
+
+
+@pytest.fixture
+def orphan(stored, put, old) -> str:
+    """The key of an orphan of a known generation."""
+    _, video, _ = stored()
+    key = video.replace("scene_1.mp4", "scene_1.7.mp4")
+    put(key)
+    old.add(key)
+    return key
+
+
+@pytest.mark.parametrize("named", [lambda key: key, lambda key: key.rpartition("/")[0] + "/"], ids=["key", "folder"])
+def test_what_was_moved_can_be_brought_back(run, main, orphan, store, keys, quarantined, capsys, named):
+    before = keys()
+    run(apply=True)
+
+    assert main("--restore", named(orphan)) == 0
+
+    assert capsys.readouterr().out.endswith(f"restored {orphan}\n")
+    assert (keys(), quarantined()) == (before, set())
+    assert store.get_bytes(orphan, most_bytes=10) == b"bytes"
+
+
+def test_nothing_that_has_the_key_by_now_is_overwritten(run, main, orphan, store, quarantined, capsys):
+    run(apply=True)
+    store.put_bytes(orphan, b"newer", content_type="video/mp4")
+
+    assert main("--restore", orphan) == 1
+
+    assert "has an object again" in capsys.readouterr().err
+    assert (store.get_bytes(orphan, most_bytes=10), quarantined()) == (b"newer", {orphan})
+
+
+def test_what_is_not_in_quarantine_cannot_be_brought_back(main, orphan, capsys):
+    assert main("--restore", orphan) == 1
+    assert capsys.readouterr().err.startswith("scripts/reconcile: not_in_quarantine: ")
+
+
+def test_a_row_whose_object_is_in_quarantine_is_told_so(run, stored, store, capsys):
+    scene_id, video, _ = stored()
+    Quarantine(store).copy_in(video, datetime.now(UTC))
+    store.delete(video)
+
+    assert run().missing == 1
+    expected = f"missing  {video}  of scene {scene_id}: it is in quarantine, --restore brings it back\n"
+    assert capsys.readouterr().out == expected
 
 
 # ------------------------------------------------------------ archives
@@ -202,7 +364,7 @@ def test_an_archive_without_a_row_is_an_orphan(run, archived, keys, db):
     key = archived()
     db.rows("delete from archives")
 
-    assert run(apply=True).removed == 1
+    assert run(apply=True).moved == 1
     assert key not in keys()
 
 
@@ -314,6 +476,53 @@ def test_a_row_that_goes_meanwhile_misses_nothing(run, stored, store, db, betwee
     assert run() == Report()
 
 
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_an_object_whose_row_appears_between_decision_and_deed_is_kept(
+    run, orphan, keys, quarantined, monkeypatch, db, capsys, moment: str
+):
+    """Also while it is being copied."""
+    before = keys()
+    copy_in = Quarantine.copy_in
+
+    def appear() -> None:
+        url = f"https://bucket.example/{orphan}"
+        db.rows("update scenes set video_url = %s", url)
+
+    def recorded_meanwhile(self, key: str, now: datetime) -> str:
+        copied = copy_in(self, key, now)
+        appear()
+        return copied
+
+    def recorded_before(self) -> None:
+        appear()
+        apply(self)
+
+    apply = Comparison.apply
+    if moment == "after":
+        monkeypatch.setattr(Quarantine, "copy_in", recorded_meanwhile)
+    else:
+        monkeypatch.setattr(Comparison, "apply", recorded_before)
+    report = run(apply=True)
+
+    assert (report.orphans, report.moved) == (0, 0)
+    assert capsys.readouterr().out.endswith(f"kept     {orphan}  is no orphan any more\n")
+    assert (keys(), quarantined()) == (before, set())
+
+
+def test_an_object_whose_copy_is_not_proven_stays(run, orphan, keys, monkeypatch):
+    before = keys()
+
+    def fail(*_: object) -> None:
+        raise StorageError("DO_SPACES_ENDPOINT: it holds other bytes")
+
+    monkeypatch.setattr("generation_history.storage.quarantine.copy_object", fail)
+
+    with pytest.raises(StorageError):
+        run(apply=True)
+
+    assert keys() == before
+
+
 # ------------------------------------------------------------ rows without objects
 
 
@@ -358,21 +567,22 @@ def small_pages(monkeypatch) -> None:
     call = ObjectStore._call
     limits = {"list_objects_v2": {"MaxKeys": 2}, "list_multipart_uploads": {"MaxUploads": 2}}
     monkeypatch.setattr(
-        ObjectStore, "_call", lambda self, name, **given: call(self, name, **limits.get(name, {}), **given)
+        ObjectStore, "_call", lambda self, name, **given: call(self, name, **{**limits.get(name, {}), **given})
     )
 
 
 @pytest.mark.usefixtures("small_pages")
 def test_all_pages_of_objects_are_compared(run, put, keys, stored, old):
     _, *known = stored()
-    orphans = {f"generations/{uuid.uuid4()}/soft/scene_{number}.mp4" for number in range(7)}
+    generation_id = known[0].split("/")[1]
+    orphans = {f"generations/{generation_id}/soft/scene_{number}.mp4" for number in range(2, 9)}
     for key in orphans:
         put(key)
     old |= orphans
 
     report = run(apply=True)
 
-    assert (report.orphans, report.removed, report.missing) == (7, 7, 0)
+    assert (report.orphans, report.moved, report.missing) == (7, 7, 0)
     assert keys() == set(known)
 
 
@@ -429,7 +639,7 @@ def test_the_command_ends_well_where_rows_and_objects_agree(main, stored, capsys
     stored()
 
     assert main() == 0
-    assert capsys.readouterr().out == f"0 orphans (0 removed), 0 missing, {NOTHING_OWED}"
+    assert capsys.readouterr().out == f"0 orphans (0 moved to quarantine), 0 missing, {NOTHING_OWED}"
 
 
 @pytest.mark.parametrize(("status", "warned"), [(200, True), (403, False), (404, False), (302, False)])
@@ -453,9 +663,9 @@ def test_the_command_says_so_where_they_do_not(main, stored, put, store, old, ca
     old.add("generations/x/soft/scene_1.mp4")
 
     assert main() == 1
-    assert capsys.readouterr().out.endswith(f"1 orphans (0 removed), 1 missing, {NOTHING_OWED}")
-    assert main("--apply") == 1
-    assert capsys.readouterr().out.endswith(f"1 orphans (1 removed), 1 missing, {NOTHING_OWED}")
+    assert capsys.readouterr().out.endswith(f"1 orphans (0 moved to quarantine), 1 missing, {NOTHING_OWED}")
+    assert main("--apply", "--really") == 1
+    assert capsys.readouterr().out.endswith(f"1 orphans (1 moved to quarantine), 1 missing, {NOTHING_OWED}")
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ import requests
 from generation_history.errors import StorageError, StoreRefused
 from generation_history.settings import SpacesSettings
 from generation_history.storage.multipart_upload import PART_BYTES, MultipartUpload
+from generation_history.storage.object_copy import copy_object
 from generation_history.storage.object_store import (
     PIECE_BYTES,
     SIGNED_URL_SECONDS,
@@ -42,6 +43,8 @@ STORES = {
 ROOT = Path(__file__).resolve().parents[2]
 CONTENT = bytes(range(256)) * 2048 + b"the end"
 SHORT_SECONDS = 300
+#: Of a part that is not the last, as S3 takes it.
+LEAST_PART_BYTES = 5 * 1024 * 1024
 #: A letter of each kind that is written in more than one way.
 ODD_NAME = "a b/ü+&=%2F~'()*!@:,;$.mp4"
 
@@ -325,6 +328,89 @@ def test_what_is_not_there_can_be_deleted(store, put, key):
     store.delete(key)
 
     assert store.get_bytes(key, most_bytes=10) is None
+
+
+# ---------------------------------------------------------------- copies
+
+
+def copied(store: ObjectStore, prefix: str, source: str, **how: int) -> bytes:
+    """The bytes of a copy of this object, whose original must stay."""
+    copy_object(store, source, f"{prefix}copy/{source}", **how)
+    with store.read(f"{prefix}copy/{source}") as (_, pieces):
+        content = b"".join(pieces)
+    assert store.size(source) == len(content)
+    return content
+
+
+@pytest.mark.parametrize("content", [CONTENT, b""], ids=["some", "nothing"])
+def test_a_copy_has_the_bytes_and_the_type_of_its_original(store, put, prefix, content):
+    name = f"{prefix}soft/backup ü.mp4"
+    put(name, content)
+
+    assert copied(store, prefix, name) == content
+    answer = fetched(store.signed_url(f"{prefix}copy/{name}")[0])
+    assert (answer.content, answer.headers["Content-Type"]) == (content, "video/mp4")
+
+
+def test_an_object_that_was_uploaded_in_parts_is_copied_whole(store, prefix, key):
+    content = os.urandom(PART_BYTES + 7)
+    with MultipartUpload(store, key, content_type="application/zip") as upload:
+        upload.write(content)
+        upload.finish()
+
+    assert copied(store, prefix, key) == content
+
+
+def test_what_is_too_large_for_one_call_is_copied_in_parts(store, put, prefix, key):
+    content = os.urandom(LEAST_PART_BYTES + 7)
+    put(key, content)
+
+    assert copied(store, prefix, key, most_single_bytes=0, part_bytes=LEAST_PART_BYTES) == content
+    answer = requests.get(store.signed_url(f"{prefix}copy/{key}")[0], stream=True, timeout=10)
+    assert answer.headers["Content-Type"] == "video/mp4"
+    assert uploads(store, prefix) == []
+
+
+def test_what_is_not_there_cannot_be_copied(store, prefix, key):
+    with pytest.raises(FileNotFoundError):
+        copy_object(store, key, f"{prefix}copy")
+
+    assert keys(store, prefix) == []
+
+
+@pytest.mark.parametrize("wrong", [b"x" * len(CONTENT), b"short"], ids=["other bytes", "fewer bytes"])
+def test_a_copy_that_has_other_bytes_than_its_original_is_an_error(store, put, prefix, key, monkeypatch, wrong):
+    put(key)
+    call = store.client.call
+
+    def lie(operation: str, **arguments: object) -> object:
+        answer = call(operation, **arguments)
+        if operation == "copy_object":
+            put(f"{prefix}copy", wrong)
+        return answer
+
+    monkeypatch.setattr(store.client, "call", lie)
+
+    with pytest.raises(StorageError, match="DO_SPACES_ENDPOINT"):
+        copy_object(store, key, f"{prefix}copy")
+
+
+def test_a_copy_in_parts_that_fails_leaves_nothing(store, put, prefix, key, monkeypatch):
+    put(key)
+    call = store.client.call
+
+    def fail(operation: str, **arguments: object) -> object:
+        if operation == "upload_part_copy":
+            raise StorageError("DO_SPACES_ENDPOINT: it is gone")
+        return call(operation, **arguments)
+
+    monkeypatch.setattr(store.client, "call", fail)
+
+    with pytest.raises(StorageError, match="it is gone"):
+        copy_object(store, key, f"{prefix}copy", most_single_bytes=0)
+
+    assert uploads(store, prefix) == []
+    assert keys(store, prefix) == [key]
 
 
 # ---------------------------------------------------------------- uploads in parts

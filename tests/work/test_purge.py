@@ -2,8 +2,10 @@
 
 import importlib
 import threading
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -15,6 +17,7 @@ from generation_history.errors import NotFound, StorageError
 from generation_history.media.video_storage_manager import VideoStorageManager
 from generation_history.storage.keys import scene_key, thumbnail_key
 from generation_history.storage.object_store import ObjectStore
+from generation_history.storage.quarantine import RETENTION, Quarantine
 from generation_history.work.purge import FENCED_SECONDS, MAX_FAILURES, Purge
 
 
@@ -162,6 +165,105 @@ def test_a_purge_that_has_begun_cannot_be_undone(manager, purge, stored, db, lef
     with pytest.raises(NotFound):
         manager.retry_scene(db.rows("select id from scenes")[0][0])
     assert left(generation_id) == before
+
+
+# ------------------------------------------------------------ quarantine
+
+
+@pytest.fixture
+def quarantine(store, tmp_path, monkeypatch) -> Callable[..., str]:
+    """Puts an object into quarantine that was moved so long ago: its key there."""
+    for key, _ in list(store.keys("quarantine/")):
+        store.delete(key)
+    ages: dict[str, timedelta] = {}
+    keys = ObjectStore.keys
+
+    def aged_keys(self, prefix: str) -> Iterator[tuple[str, datetime]]:
+        yield from ((key, at - ages.get(key, timedelta())) for key, at in keys(self, prefix))
+
+    monkeypatch.setattr(ObjectStore, "keys", aged_keys)
+    (tmp_path / "object").write_bytes(b"bytes")
+
+    def put(moved: timedelta, *, written: timedelta | None = None) -> str:
+        original_key = scene_key(uuid.uuid4(), "soft", 1)
+        store.put(original_key, tmp_path / "object", content_type="video/mp4")
+        key = Quarantine(store).copy_in(original_key, datetime.now(UTC) - moved)
+        ages[key] = moved if written is None else written
+        return key
+
+    return put
+
+
+JUST_OVER, JUST_UNDER = RETENTION + timedelta(minutes=1), RETENTION - timedelta(minutes=1)
+
+
+def test_what_has_been_in_quarantine_for_thirty_days_is_gone_and_nothing_else(purge, quarantine, store):
+    quarantine(JUST_OVER)
+    kept = [quarantine(JUST_UNDER), quarantine(timedelta())]
+    store.put_bytes("quarantine/readme.txt", b"not ours", content_type="text/plain")
+
+    purge.run(seconds=60)
+
+    assert [key for key, _ in store.keys("quarantine/")] == [*kept, "quarantine/readme.txt"]
+
+
+def test_no_wrong_clock_alone_removes_what_is_in_quarantine(purge, quarantine, store):
+    kept = quarantine(JUST_OVER, written=JUST_UNDER), quarantine(JUST_UNDER, written=JUST_OVER)
+
+    purge.run(seconds=60)
+
+    assert [key for key, _ in store.keys("quarantine/")] == [*kept]
+
+
+def test_a_run_removes_so_many_objects_of_the_quarantine_and_the_next_goes_on(purge, quarantine, store, monkeypatch):
+    monkeypatch.setattr("generation_history.work.purge.QUARANTINE_BATCH", 2)
+    for days in range(3):
+        quarantine(JUST_OVER + timedelta(days=days))
+
+    purge.run(seconds=60)
+    assert len(list(store.keys("quarantine/"))) == 1
+    purge.run(seconds=60)
+    assert list(store.keys("quarantine/")) == []
+
+
+def test_the_quarantine_is_emptied_also_while_a_generation_cannot_be_purged(
+    manager, worker_db, purge, stored, pass_fence, quarantine, store
+):
+    generation_id = stored()
+    manager.delete_generation(generation_id, purge=True)
+    purge.run(seconds=60)
+    pass_fence()
+    quarantine(JUST_OVER)
+
+    def delete(key: str) -> None:
+        if generation_id in key:
+            raise StorageError("the object is locked")
+        store.delete(key)
+
+    with pytest.raises(StorageError, match="locked"):
+        Purge(worker_db, altered(store, delete=delete)).run(seconds=60)
+
+    assert list(store.keys("quarantine/")) == []
+
+
+def test_a_quarantine_that_cannot_be_emptied_is_an_error_and_generations_are_purged_all_the_same(
+    manager, worker_db, purge, stored, left, pass_fence, quarantine, store
+):
+    generation_id = stored()
+    manager.delete_generation(generation_id, purge=True)
+    purge.run(seconds=60)
+    pass_fence()
+    quarantine(JUST_OVER)
+
+    def delete(key: str) -> None:
+        if key.startswith("quarantine/"):
+            raise StorageError("the object is locked")
+        store.delete(key)
+
+    with pytest.raises(StorageError, match="locked"):
+        Purge(worker_db, altered(store, delete=delete)).run(seconds=60)
+
+    assert left(generation_id) == (0, 0)
 
 
 # ------------------------------------------------------------ the fence

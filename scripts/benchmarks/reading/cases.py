@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, LiteralString
 from urllib.parse import urlencode
 
+from generation_history.ids import short_id
 from generation_history.record.stats import stats_of
 from scripts.benchmarks.reading import calls, outlines
 from scripts.benchmarks.reading.calls import Request
@@ -68,6 +69,11 @@ def _with_word(word: str) -> Filter:
     return Filter(f"q={word}", "source_video_url ilike %(pattern)s", {"pattern": f"%{word}%"})
 
 
+def _with_short_id(generation_id: uuid.UUID) -> Filter:
+    short = short_id(generation_id)
+    return Filter(f"q={short}", "right(id::text, 8) = %(short_id)s", {"short_id": short})
+
+
 def _between(plain: Plain) -> Filter:
     """The fifth of the big owner's generations in the middle of its list."""
     count = plain.count(Page(BIG_OWNER, 0))
@@ -99,6 +105,7 @@ def cases(place: Place, plain: Plain, small_owner: uuid.UUID) -> list[Case]:
         *(lists.deep("library 20", depth, _COMPLETED, function="library") for depth in (50, 90)),
         lists.first(f"list 20, q={RARE_WORD} (rare)", _with_word(RARE_WORD), may_grow=True),
         lists.first(f"list 20, q={COMMON_WORD} (common)", _with_word(COMMON_WORD), may_grow=True),
+        lists.first("list 20, q=short id", _with_short_id(generation_id), may_grow=True),
         Case("detail", [_detail(generation_id)], signs=True),
         Case("variants", [_variants(generation_id)], signs=True),
         Case("scenes of a variant", [_scenes(variant_id)], signs=True),

@@ -12,6 +12,7 @@ from generation_history import logs
 from generation_history.archives.archive_queue import ArchiveQueue, Build
 from generation_history.archives.archives import ArchivedFile
 from generation_history.errors import ArchiveFailed, HistoryError, LeaseLost, StorageError
+from generation_history.ids import short_id
 from generation_history.models import ArchiveFailureCode
 from generation_history.storage.keys import owned_key
 from generation_history.storage.multipart_upload import MultipartUpload
@@ -44,7 +45,8 @@ class ArchiveBuilder:
         deadline = time.monotonic() + seconds
         built = 0
         while deadline - time.monotonic() > SHORTEST_BUILD_SECONDS and (build := self._queue.claim()):
-            with logs.about(generation_id=build.generation_id, archive_id=build.id):
+            generation = {"generation_id": build.generation_id, "short_id": short_id(build.generation_id)}
+            with logs.about(**generation, archive_id=build.id):
                 built += self._step(build, deadline)
         return built
 

@@ -6,12 +6,13 @@ from typing import Final, LiteralString
 # scene thumbnail_url follows video_url.
 
 GENERATION: Final = """
-    g.id, g.source_video_url, g.source_video_type, g.status, g.total_variants, g.variant_types, g.cost_estimate,
-    g.actual_cost, g.error_message, g.created_at, g.updated_at, g.completed_at
+    g.id, right(g.id::text, 8) as short_id, g.source_video_url, g.source_video_type, g.status, g.total_variants,
+    g.variant_types, g.cost_estimate, g.actual_cost, g.error_message, g.created_at, g.updated_at, g.completed_at
 """
 #: A generation as the library shows it.
 LIBRARY_ITEM: Final = """
-    g.id, g.source_video_url, g.created_at, g.completed_at, g.total_variants, g.variant_types, (
+    g.id, right(g.id::text, 8) as short_id, g.source_video_url, g.created_at, g.completed_at, g.total_variants,
+    g.variant_types, (
         select count(*) from variants v join scenes s on s.variant_id = v.id
         where v.generation_id = g.id and s.status = 'completed'
     ) as total_videos

@@ -151,8 +151,8 @@ class GenerationReader:
 
         status, or several as statuses; variant_type is one that the generation has; created_from and created_to are
         times with their zone, both included, or days (UTC); q is three or more characters that source_video_url has
-        somewhere, in capitals or not. after is (created_at, id) of the last one seen: going on from there costs the
-        same at any depth.
+        somewhere, in capitals or not, or eight or more digits that the id begins or ends with. after is (created_at,
+        id) of the last one seen: going on from there costs the same at any depth.
         """
         page = page_statement(
             GENERATION,

@@ -20,6 +20,11 @@ def plain(tag: object) -> str:
     return "" if text.startswith("W/") else text.strip('"').lower()
 
 
+def is_md5(tag: str) -> bool:
+    """Whether a plain ETag looks like an MD5, as that of an object which was put at once."""
+    return _MD5.fullmatch(tag) is not None
+
+
 def proves(answer: Mapping[str, Any], md5: str) -> bool:
     """Whether the answer's ETag is that of bytes with this MD5."""
     return plain(answer.get("ETag")) == md5
@@ -28,7 +33,7 @@ def proves(answer: Mapping[str, Any], md5: str) -> bool:
 def denies(answer: Mapping[str, Any], md5: str) -> bool:
     """Whether the answer's ETag is that of other bytes, as far as one can tell."""
     tag = plain(answer.get("ETag"))
-    return _MD5.fullmatch(tag) is not None and tag != md5 and not any(answer.get(name) for name in _ENCRYPTED)
+    return is_md5(tag) and tag != md5 and not any(answer.get(name) for name in _ENCRYPTED)
 
 
 def of_parts(tags: Sequence[str]) -> str | None:

@@ -76,7 +76,7 @@ class ObjectStore:
                 of_a_store = etags.plain(answer.get("ETag")) != "" and not _has_body(answer)
                 self._require_listed(call, key, size, of_a_store=of_a_store)
                 if etags.denies(answer, md5.hex()) and self._md5(call, key) != md5:
-                    raise self._failure(f"holds other bytes than were put as {key}")
+                    raise self.client.failure(f"holds other bytes than were put as {key}")
 
     def _require_listed(self, call: Call, key: str, size: int, *, of_a_store: bool) -> None:
         """Returns where the store lists an object of this size; for answers whose ETag proves nothing.
@@ -90,7 +90,7 @@ class ObjectStore:
                 return
             raise
         if listing is None or listing["Size"] != size:
-            raise self._failure(f"does not hold all of {key}, though it said so")
+            raise self.client.failure(f"does not hold all of {key}, though it said so")
 
     def _md5(self, call: Call, key: str) -> bytes:
         md5 = hashlib.md5(usedforsecurity=False)
@@ -110,7 +110,7 @@ class ObjectStore:
                 with self.read(key) as (size, pieces):
                     file.writelines(pieces)
                 if size != listing["Size"]:
-                    raise self._failure(f"gave {size} bytes of {key}, but lists {listing['Size']}")
+                    raise self.client.failure(f"gave {size} bytes of {key}, but lists {listing['Size']}")
             except (StorageError, OSError):
                 path.unlink(missing_ok=True)
                 raise
@@ -129,7 +129,7 @@ class ObjectStore:
                     for piece in pieces:
                         content.extend(piece)
                         if len(content) > most_bytes:
-                            raise self._failure(f"has more than {most_bytes} bytes as {key}")
+                            raise self.client.failure(f"has more than {most_bytes} bytes as {key}")
             except FileNotFoundError:
                 return None
             return bytes(content)
@@ -161,9 +161,9 @@ class ObjectStore:
                 received += len(piece)
                 yield piece
         except (BotoCoreError, HTTPError, OSError) as error:
-            raise self._failure(f"broke off: {type(error).__name__}") from None
+            raise self.client.failure(f"broke off: {type(error).__name__}") from None
         if received != size:
-            raise self._failure(f"broke off after {received} of {size} bytes")
+            raise self.client.failure(f"broke off after {received} of {size} bytes")
 
     def size(self, key: str) -> int | None:
         """The bytes of the object of this key, None where there is none."""
@@ -181,10 +181,10 @@ class ObjectStore:
         objects = page.get("Contents", [])
         is_whole = all(entry.keys() >= {"Key", "Size", "LastModified"} for entry in objects)
         if not is_whole or "IsTruncated" not in page or page.get("KeyCount", 0) > len(objects):
-            raise self._failure("broke off a list of objects")
+            raise self.client.failure("broke off a list of objects")
         has_prefix = all(entry["Key"].startswith(prefix) for entry in objects)
         if not has_prefix or unquote(page.get("Prefix", prefix)) != unquote(prefix):
-            raise self._failure(f"listed other objects than those under {prefix}")
+            raise self.client.failure(f"listed other objects than those under {prefix}")
         return page
 
     def delete(self, key: str) -> None:
@@ -195,7 +195,7 @@ class ObjectStore:
             return
         # Only a store says so; after any other success it is looked for.
         if not _says_no_content(answer) and self._find(self._call, key):
-            raise self._failure(f"still has {key}, though it was deleted")
+            raise self.client.failure(f"still has {key}, though it was deleted")
 
     def keys(self, prefix: str) -> Iterator[tuple[str, datetime]]:
         """Every key that starts with the prefix, and when its object was written last."""
@@ -207,7 +207,7 @@ class ObjectStore:
                 return
             token = page.get("NextContinuationToken")
             if token is None or token == page_params.get("ContinuationToken"):
-                raise self._failure("does not go on with a list of objects")
+                raise self.client.failure("does not go on with a list of objects")
             page_params = {"ContinuationToken": token}
 
     def modified(self, key: str) -> datetime | None:
@@ -219,7 +219,7 @@ class ObjectStore:
         headers = {"ContentType": content_type, "CacheControl": CACHE_CONTROL}
         answer = self._call("create_multipart_upload", Key=key, **headers)
         if not answer.get("UploadId"):
-            raise self._failure(f"began no upload of {key}")
+            raise self.client.failure(f"began no upload of {key}")
         return answer["UploadId"]
 
     def upload_part(self, key: str, upload_id: str, number: int, body: bytes | bytearray) -> str:
@@ -228,7 +228,7 @@ class ObjectStore:
         part = {"UploadId": upload_id, "PartNumber": number, "ContentMD5": base64.b64encode(md5).decode()}
         answer = self._call("upload_part", Key=key, Body=body, **part)
         if not etags.plain(answer.get("ETag")) or etags.denies(answer, md5.hex()):
-            raise self._failure(f"did not say that it holds part {number} of {key}")
+            raise self.client.failure(f"did not say that it holds part {number} of {key}")
         return answer["ETag"]
 
     def finish_upload(self, key: str, upload_id: str, tags: Sequence[str], size: int) -> None:
@@ -254,9 +254,9 @@ class ObjectStore:
             page = self._call("list_multipart_uploads", Prefix=prefix, **page_params)
             uploads = page.get("Uploads", [])
             if not all(upload.keys() >= {"Key", "UploadId", "Initiated"} for upload in uploads):
-                raise self._failure("broke off a list of uploads")
+                raise self.client.failure("broke off a list of uploads")
             if not all(upload["Key"].startswith(prefix) for upload in uploads):
-                raise self._failure(f"listed other uploads than those under {prefix}")
+                raise self.client.failure(f"listed other uploads than those under {prefix}")
             yield from ((upload["Key"], upload["UploadId"], upload["Initiated"]) for upload in uploads)
             # SeaweedFS goes on by the upload's id alone.
             markers = {name: page.get(f"Next{name}") for name in ("KeyMarker", "UploadIdMarker")}
@@ -264,7 +264,7 @@ class ObjectStore:
             if not page.get("IsTruncated"):
                 return
             if not page_params or page_params == last_params:
-                raise self._failure("does not go on with a list of uploads")
+                raise self.client.failure("does not go on with a list of uploads")
 
     def abort_upload(self, key: str, upload_id: str) -> None:
         """Guarantees that nothing of an unfinished upload is left."""
@@ -274,7 +274,7 @@ class ObjectStore:
             return
         uploads = () if _says_no_content(answer) else self.unfinished_uploads(key)
         if any((other_key, other_id) == (key, upload_id) for other_key, other_id, _ in uploads):
-            raise self._failure(f"still has an unfinished upload of {key}, though it was aborted")
+            raise self.client.failure(f"still has an unfinished upload of {key}, though it was aborted")
 
     def check(self) -> None:
         """Guarantees that the bucket is there and may be used."""
@@ -310,16 +310,14 @@ class ObjectStore:
         except TimeoutError:
             # What hangs on in its connections is its own.
             self.__dict__.pop("_small_client", None)
-            raise self._failure(f"took longer than {SMALL_SECONDS} seconds") from None
-
-    def _failure(self, complaint: str) -> StorageError:
-        return StorageError(f"DO_SPACES_ENDPOINT: {self._settings.endpoint} {complaint}")
+            raise self.client.failure(f"took longer than {SMALL_SECONDS} seconds") from None
 
     def _call(self, operation: str, **arguments: object) -> Any:
-        return self._client.call(operation, **arguments)
+        return self.client.call(operation, **arguments)
 
     @cached_property
-    def _client(self) -> S3Client:
+    def client(self) -> S3Client:
+        """The client of all calls that are not of small objects."""
         return S3Client(self._settings, connect_seconds=CONNECT_SECONDS, read_seconds=READ_SECONDS, attempts=ATTEMPTS)
 
     @cached_property

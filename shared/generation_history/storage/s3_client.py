@@ -14,6 +14,7 @@ _ROOTS: Final = {
     "CreateMultipartUpload": "InitiateMultipartUploadResult",
     "CompleteMultipartUpload": "CompleteMultipartUploadResult",
     "CopyObject": "CopyObjectResult",
+    "UploadPartCopy": "CopyPartResult",
     "ListObjectsV2": "ListBucketResult",
     "ListMultipartUploads": "ListMultipartUploadsResult",
 }
@@ -65,6 +66,14 @@ class S3Client:
         self._client: Any = None  # boto3's clients have no type
         self._lock = threading.Lock()
 
+    def copy_source(self, key: str) -> dict[str, str]:
+        """The object of this key, as an operation that copies names what it copies."""
+        return {"Bucket": self._settings.bucket, "Key": key}
+
+    def failure(self, complaint: str) -> StorageError:
+        """What to raise where the store has not done what it said."""
+        return StorageError(f"DO_SPACES_ENDPOINT: {self._settings.endpoint} {complaint}")
+
     def call(self, operation: str, **arguments: object) -> Any:
         """What the store answered to an operation ("put_object"), as boto3 reads it."""
         with self._blaming(str(arguments.get("Key", ""))):
@@ -78,7 +87,7 @@ class S3Client:
         try:
             yield
         except ClientError as error:
-            raise self._failure(cast("Any", error.response), key) from None
+            raise self._refusal(cast("Any", error.response), key) from None
         # Where everything is redirected, botocore asks for the bucket's region again and again.
         except (BotoCoreError, RecursionError) as error:
             complaint = f"DO_SPACES_ENDPOINT or DO_SPACES_REGION: {self._settings.endpoint} cannot be used"
@@ -88,7 +97,7 @@ class S3Client:
             complaint = f"DO_SPACES_ENDPOINT: {self._settings.endpoint} answered what cannot be read"
             raise StorageError(f"{complaint}: {type(error).__name__}") from None
 
-    def _failure(self, answer: Any, key: str) -> Exception:
+    def _refusal(self, answer: Any, key: str) -> Exception:
         """What a refusal means. Only the store's own word that it has no such object is one: a 404 may be anyone's."""
         error, metadata = answer.get("Error", {}), answer.get("ResponseMetadata", {})
         code, status = str(error.get("Code", "")), metadata.get("HTTPStatusCode", 0)
@@ -150,7 +159,7 @@ def _session() -> Any:
 
 def _ask_the_store_itself(request: Any, **_: object) -> None:
     """No cache in between answers for the store; added once the request is signed, as those in between change it."""
-    if request.method == "GET":
+    if request.method in {"GET", "HEAD"}:
         request.headers["Cache-Control"] = "no-cache"
 
 

@@ -1,17 +1,19 @@
 """Purge: what was deleted long enough ago goes for good: fenced first, then its objects, then its rows.
 
-So do archives whose time is over.
+So do archives whose time is over, and what has been in quarantine for 30 days.
 """
 
 import logging
 import time
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from uuid import UUID
 
 from generation_history.archives.archive_queue import ExpiredArchives
 from generation_history.db.database import Database
 from generation_history.errors import StorageError
 from generation_history.storage.object_store import ObjectStore
+from generation_history.storage.quarantine import Quarantine
 from generation_history.work.housekeeping import Housekeeping
 from generation_history.work.intents import Intents
 from generation_history.work.monitoring import Monitoring
@@ -19,6 +21,8 @@ from generation_history.work.monitoring import Monitoring
 logger = logging.getLogger(__name__)
 
 BATCH = 100
+#: Of the objects in quarantine a run removes no more.
+QUARANTINE_BATCH = 1_000
 #: After its jobs are gone, a worker may still be downloading and uploading for a generation this long.
 FENCED_SECONDS = 900
 #: After so many generations whose objects cannot be removed, the store is to blame.
@@ -34,6 +38,7 @@ class Purge:
         self._housekeeping = Housekeeping(db)
         self._monitoring = Monitoring(db)
         self._store = store
+        self._quarantine = Quarantine(store)
         self._intents = Intents(store)
         self._fenced_seconds = fenced_seconds
 
@@ -50,9 +55,11 @@ class Purge:
         failures: dict[UUID, StorageError] = {}
         purged = self._remove_all(self._due, self._remove_generation, failures, deadline)
         archives = self._remove_all(self._due_archives, self._archives.remove, failures, deadline)
-        logger.info("purged %d generations, %d archives", purged, archives)
-        for failure in failures.values():
-            raise failure
+        problems = list(failures.values())
+        objects = self._empty_quarantine(problems, deadline)
+        logger.info("purged %d generations, %d archives, %d objects in quarantine", purged, archives, objects)
+        for problem in problems:
+            raise problem
         return purged
 
     def _fence(self) -> int:
@@ -77,6 +84,19 @@ class Purge:
                     logger.error("%s cannot be purged: %s", prefix, failure)  # noqa: TRY400
                 if len(failures) == MAX_FAILURES:
                     break
+        return removed
+
+    def _empty_quarantine(self, problems: list[StorageError], deadline: float) -> int:
+        """The number of objects that are gone now because they were in quarantine long enough."""
+        removed = 0
+        try:
+            for _ in self._quarantine.remove_expired(datetime.now(UTC), limit=QUARANTINE_BATCH):
+                removed += 1
+                if time.monotonic() >= deadline:
+                    break
+        except StorageError as problem:
+            problems.append(problem)
+            logger.error("the quarantine cannot be emptied: %s", problem)  # noqa: TRY400
         return removed
 
     def _empty(self, prefix: str, deadline: float) -> bool:

@@ -9,6 +9,7 @@ from functools import cached_property
 
 from generation_history import bootstrap, logs, settings
 from generation_history.errors import HistoryError, Unavailable
+from generation_history.ids import short_id
 from generation_history.media.video_storage_manager import VideoStorageManager
 from generation_history.models import Step
 from generation_history.providers import factory
@@ -175,7 +176,8 @@ class Worker:
 
     def _work_on(self, job: Job) -> None:
         """The job's step is done, and what is ready to be stored is stored at once, under the same lease."""
-        with logs.about(generation_id=job.generation_id, scene_id=job.scene_id, attempt=job.attempt):
+        generation = {"generation_id": job.generation_id, "short_id": short_id(job.generation_id)}
+        with logs.about(**generation, scene_id=job.scene_id, attempt=job.attempt):
             next_job: Job | None = job
             while next_job is not None:
                 next_job = self._take_step(next_job)
