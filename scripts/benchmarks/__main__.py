@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from scripts.benchmarks import cold, import_history, read, roll_up, stats, store, web
+from scripts.benchmarks import cold, flask_server, import_history, read, roll_up, stats, store, web
 
 
 def main() -> int:
@@ -19,7 +19,7 @@ def main() -> int:
     importing.set_defaults(run=import_history.run)
     for name, module in {"roll-up": roll_up, "stats": stats}.items():
         benchmarks.add_parser(name, description=module.__doc__).set_defaults(run=_without_options(module.run))
-    for name, module in {"cold": cold, "store": store, "web": web}.items():
+    for name, module in {"cold": cold, "flask": flask_server, "store": store, "web": web}.items():
         benchmarks.add_parser(name, description=module.__doc__).set_defaults(run=module.run)
     options = parser.parse_args()
     return options.run(options)

@@ -184,7 +184,7 @@ def test_calls_of_several_owners_at_once_never_mix(url: str, db, by_token, gener
     for owner in owners:
         generation_factory(1, by=GenerationManager(owner), source_video_url=f"https://video.example/{owner}")
     interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
+    sys.setswitchinterval(1e-5)
 
     def ask(number: int) -> None:
         owner = list(owners)[number % len(owners)]

@@ -9,7 +9,6 @@ tolerated, an unknown parameter is refused, and every exception becomes an answe
 import gc
 import json
 import logging
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from functools import cache
@@ -36,12 +35,15 @@ from generation_history.api.events import (
     request_id,
 )
 from generation_history.api.http_caching import negotiate
+from generation_history.api.threaded_resolver import ThreadedResolver
+from generation_history.api.turns import turn_of
 from generation_history.errors import (
     CallerError,
     HistoryError,
     InvalidValue,
     MethodNotAllowed,
     NotAuthenticated,
+    NotConfigured,
     NotFound,
     Unavailable,
 )
@@ -66,9 +68,6 @@ Authenticate = Callable[[Mapping[str, str], str], Caller | None]
 Main = Callable[[dict[str, Any], Context], dict[str, Any]]
 
 _caller: ContextVar[Caller | None] = ContextVar("caller", default=None)
-#: Powertools keeps the event of the current call on a class, for all resolvers and threads. The platforms make one call
-#: at a time anyway; a server with threads must not mix two.
-_one_at_a_time = threading.Lock()
 
 
 def history() -> GenerationManager:
@@ -126,7 +125,7 @@ def _build_unique_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def resolver(*routers: Router) -> APIGatewayHttpResolver:
     """One resolver of these routes; it answers nothing else."""
-    app = APIGatewayHttpResolver(enable_validation=True, strip_prefixes=["/api"], json_body_deserializer=_from_json)
+    app = ThreadedResolver(enable_validation=True, strip_prefixes=["/api"], json_body_deserializer=_from_json)
     for router in routers:
         app.include_router(router)
 
@@ -210,11 +209,11 @@ def _resolved(
     authenticate: Authenticate,
 ) -> Response[str]:
     read_body(request, MAX_BODY_BYTES)
-    if request["requestContext"]["http"]["method"] == "HEAD":
-        request["requestContext"]["http"]["method"] = "GET"
-    caller = authenticate(request["headers"], request["requestContext"]["http"]["method"])
-    with _one_at_a_time:
-        token = _caller.set(caller)
+    http = request["requestContext"]["http"]
+    if http["method"] == "HEAD":
+        http["method"] = "GET"
+    with turn_of(http["method"], request["rawPath"]):
+        token = _caller.set(authenticate(request["headers"], http["method"]))
         try:
             # The resolver and its types know Lambda's context only; it reads nothing from it.
             answer = app.resolve(request, cast("Any", context))
@@ -304,7 +303,9 @@ def _error(error: Exception, request_id: str) -> Response[str]:
         # The address and the login of the database are not shown to callers.
         message = error.shown
     if status >= 500:  # noqa: PLR2004
-        logger.error("request %s failed: %s", request_id, error, exc_info=error)
+        # A missing setting is found by its name; a traceback for each call would only hide it.
+        trace = None if isinstance(error, NotConfigured) else error
+        logger.error("request %s failed: %s", request_id, error, exc_info=trace)
     body = to_json({"success": False, "error": clean(message), "code": code, "request_id": request_id})
     return Response(status, JSON, body, {"Cache-Control": "no-store"})
 

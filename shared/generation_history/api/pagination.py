@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, LiteralString, TypedDict
 from uuid import UUID
@@ -62,7 +62,8 @@ def list_page(
     position = read_cursor(cursor, bound)
     records, total = history().list_records(item, limit + 1, 0 if position else offset, after=position, **filters)
     links = SignedLinks()
-    items = [links.record(text, generation_id) for generation_id, text in records[:limit]]
+    signed = (links.record(text, generation_id) for generation_id, text in records[:limit])
+    items = _fitting_texts(signed) if is_surely_too_large(records[:limit]) else list(signed)
 
     def body() -> str:
         has_more = len(items) < len(records)
@@ -79,11 +80,18 @@ def list_page(
 
     text = body()
     if not json_codec.fits(text, MAX_PAGE_BYTES):
-        items = [
-            json_codec.to_json(record) for record in fitting_items(map(json_codec.from_json, items), without_scenes)
-        ]
+        items = _fitting_texts(items)
         text = body()
     return answered(text)
+
+
+def is_surely_too_large(records: Sequence[Record]) -> bool:
+    """Whether not even the records without signatures fit: then no more of them are signed than a page has room for."""
+    return sum(len(text) for _, text in records) > MAX_PAGE_BYTES
+
+
+def _fitting_texts(items: Iterable[str]) -> list[str]:
+    return [json_codec.to_json(record) for record in fitting_items(map(json_codec.from_json, items), without_scenes)]
 
 
 def _position(record: Record) -> Position:
