@@ -28,7 +28,7 @@ def clone():
     return "ours", 201
 
 
-register_history_api(app)
+register_history_api(app, page=True)
 client = app.test_client()
 listed = client.get("/api/history/generations").json
 shown = client.get(f"/api/history/generations/{listed['generations'][0]['id']}").json
@@ -38,6 +38,7 @@ print(json.dumps({
     "list": listed,
     "detail": shown,
     "refused": client.get("/api/history/stats?nothing=1").status_code,
+    "page": client.get("/history/", buffered=True).text.count("<title>Generation History</title>"),
     "heavy": sorted({"boto3", "requests", "imageio_ffmpeg", "history", "sora"} & set(sys.modules)),
 }))
 """
@@ -96,7 +97,7 @@ def test_an_installed_package_serves_history_on_a_flask_server(
     assert [
         scene["sora_prompt"] for variant in said["detail"]["generation"]["variants"] for scene in variant["scenes"]
     ] == [scene["sora_prompt"] for variant in made["variants"] for scene in variant["scenes"]]
-    assert (said["refused"], said["heavy"]) == (400, [])
+    assert (said["page"], said["refused"], said["heavy"]) == (1, 400, [])
 
 
 @pytest.mark.slow

@@ -9,22 +9,17 @@ from concurrent.futures import TimeoutError as TookTooLong
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, Response, request, send_from_directory
+from flask import Flask, Response, request
 from werkzeug.routing import PathConverter
 from werkzeug.wrappers import Response as AnyResponse
 
+from generation_history.api.page import file_response
 from scripts.local.host.carried import MAX_BYTES, MAX_HEAD_BYTES, MAX_LINE_BYTES, NotCarried, carried, is_text
 from scripts.local.host.instances import Pool
 
 #: Past this the platform answers 202, and the function runs on.
 WEB_SECONDS = 30.0
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-#: Of the page's files, beside the policy that the page itself has: what a page cannot say of itself.
-_FILE_HEADERS = {
-    "Cache-Control": "no-cache",
-    "Content-Security-Policy": "frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-}
 #: Of a function that does not answer OPTIONS itself: with its own CORS headers they come twice.
 _PLATFORM_CORS = {
     "Access-Control-Allow-Origin": "*",
@@ -76,17 +71,11 @@ def create_gateway(
     app.add_url_rule("/api/clone", "clone", call, methods=["POST", "OPTIONS"], defaults=creates)
 
     def file(name: str = "index.html") -> AnyResponse:
-        return _file(web, name)
+        return file_response(web, name)
 
     app.add_url_rule("/", view_func=file)
     app.add_url_rule("/<path:name>", view_func=file)
     return app
-
-
-def _file(web: Path, name: str) -> AnyResponse:
-    answer = send_from_directory(web, name, max_age=None)
-    answer.headers |= _FILE_HEADERS
-    return answer
 
 
 def _refusal(raw_path: str) -> Response | None:

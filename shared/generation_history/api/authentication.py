@@ -11,6 +11,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from generation_history import settings
 from generation_history.api import api_keys
+from generation_history.api.cross_site import refuse_other_pages
 from generation_history.errors import NotAuthenticated
 from generation_history.settings import JwtSettings
 
@@ -35,10 +36,11 @@ def authenticate(headers: Mapping[str, str], method: str) -> Caller:
     """Whose record this request may see, or with another method than GET change; header names are lower-case.
 
     NotConfigured while HISTORY_ACCESS is unset: nothing opens by accident. NotAuthenticated without a good token or
-    key, Forbidden with a key that is not for this method.
+    key, Forbidden with a key that is not for this method, or where no token is needed for a page of another origin.
     """
     access = settings.access()
     if access.single_owner:
+        refuse_other_pages(headers, method)
         owner = settings.owner_id()
         _warn_of_open_access(owner)
         return Caller(owner)
