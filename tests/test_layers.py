@@ -28,7 +28,7 @@ LAYERS = (
     "entrances",
     "cli",
 )
-ENTRANCES = {NAME, f"{NAME}.pipeline_integrator"}
+ENTRANCES = {NAME, f"{NAME}.pipeline_integrator", f"{NAME}.poller", f"{NAME}.purge"}
 #: The package hands names on when they are asked for: nothing is imported by that.
 LAZY = {NAME}
 

@@ -334,6 +334,12 @@ class WorkerSettings:
     find_seconds: int
 
 
+def schedule() -> tuple[int, int]:
+    """How many seconds `python -m generation_history.poller` pauses between runs, and `... purge`."""
+    poller_seconds = environment.number("POLLER_INTERVAL_SECONDS", 5, minimum=1, maximum=240)
+    return poller_seconds, environment.number("PURGE_INTERVAL_SECONDS", 3600, minimum=1, maximum=10_800)
+
+
 def worker() -> WorkerSettings:
     """How much one poller does at once."""
     return WorkerSettings(

@@ -5,6 +5,7 @@ import json
 import logging
 import time
 import zipfile
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import IO, Any, Final, cast
 
@@ -39,12 +40,21 @@ class ArchiveBuilder:
         self._queue = queue
         self._store = store
         self._lease_seconds = lease_seconds
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Guarantees that the archive that is being built is put off; a signal's handler may call this."""
+        self._stopping = True
 
     def run(self, *, seconds: float) -> int:
         """The number of archives that are ready now; returns when none is due or the time is up."""
         deadline = time.monotonic() + seconds
         built = 0
-        while deadline - time.monotonic() > SHORTEST_BUILD_SECONDS and (build := self._queue.claim()):
+        while (
+            not self._stopping
+            and deadline - time.monotonic() > SHORTEST_BUILD_SECONDS
+            and (build := self._queue.claim())
+        ):
             generation = {"generation_id": build.generation_id, "short_id": short_id(build.generation_id)}
             with logs.about(**generation, archive_id=build.id):
                 built += self._step(build, deadline)
@@ -89,7 +99,13 @@ class ArchiveBuilder:
         if size is None:
             for key, upload_id, _ in list(self._store.unfinished_uploads(build.key)):
                 self._store.abort_upload(key, upload_id)
-            size = self._upload(build, _Progress(self._queue, build, self._lease_seconds / 3, deadline))
+            progress = _Progress(
+                self._queue,
+                build,
+                self._lease_seconds / 3,
+                is_over=lambda: self._stopping or time.monotonic() > deadline,
+            )
+            size = self._upload(build, progress)
         self._queue.finish(build, size=size)
 
     def _upload(self, build: Build, progress: "_Progress") -> int:
@@ -139,22 +155,21 @@ class ArchiveBuilder:
 class _Progress:
     """How far an archive is. It is reported to the archive's row now and then, which extends the lease."""
 
-    def __init__(self, queue: ArchiveQueue, build: Build, every_seconds: float, deadline: float) -> None:
+    def __init__(self, queue: ArchiveQueue, build: Build, every_seconds: float, *, is_over: Callable[[], bool]) -> None:
         self.videos = 0
         self._bytes = 0
         self._queue = queue
         self._build = build
         self._every_seconds = every_seconds
-        self._deadline = deadline
+        self._is_over = is_over
         self._reported_at = time.monotonic()
 
     def add(self, number: int) -> None:
         """So many bytes more; OutOfTime after the deadline, LeaseLost once another builder has the archive."""
         self._bytes += number
-        now = time.monotonic()
-        if now > self._deadline:
+        if self._is_over():
             raise OutOfTime("its poller's time was up; a larger archive than a poller can build is never ready")
-        if now - self._reported_at > self._every_seconds:
+        if time.monotonic() - self._reported_at > self._every_seconds:
             self.report()
 
     def report(self) -> None:

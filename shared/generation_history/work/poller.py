@@ -33,6 +33,7 @@ class Poller:
         self._archives = archives
         self._inspections = inspections
         self._pool = ThreadPoolExecutor(1, "archives")
+        self._stopping = False
 
     def run(self, *, seconds: float) -> tuple[int, int]:
         """The number of scenes' steps that were done, and of archives that are ready; both end by the same deadline.
@@ -49,7 +50,9 @@ class Poller:
 
     def _work(self, building: Future[int], deadline: float) -> int:
         steps = self._scenes.run(seconds=deadline - time.monotonic())
-        while (looked_at := self._inspect(deadline)) or not wait([building], timeout=RERUN_SECONDS).done:
+        while not self._stopping and (
+            (looked_at := self._inspect(deadline)) or not wait([building], timeout=RERUN_SECONDS).done
+        ):
             steps += looked_at + self._scenes.run(seconds=deadline - time.monotonic())
         return steps
 
@@ -69,6 +72,12 @@ class Poller:
         except HistoryError:
             logger.exception("no archive can be built now")
             return 0
+
+    def stop(self) -> None:
+        """Guarantees that a run ends as soon as the steps that are running have; a signal's handler may call this."""
+        self._stopping = True
+        self._scenes.stop()
+        self._archives.stop()
 
     def close(self) -> None:
         """Guarantees that none of its threads is left, nor a connection to the database."""

@@ -41,6 +41,11 @@ class Purge:
         self._quarantine = Quarantine(store)
         self._intents = Intents(store)
         self._fenced_seconds = fenced_seconds
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Guarantees that a run ends after the object that is being removed; a signal's handler may call this."""
+        self._stopping = True
 
     def run(self, *, seconds: float) -> int:
         """The number of generations that are gone for good now; stops when none is due or the time is up.
@@ -50,7 +55,7 @@ class Purge:
         deadline = time.monotonic() + seconds
         self._housekeeping.forget_expired()
         self._monitoring.heartbeat("purge")
-        while time.monotonic() < deadline and self._fence():
+        while not self._is_over(deadline) and self._fence():
             continue
         failures: dict[UUID, StorageError] = {}
         purged = self._remove_all(self._due, self._remove_generation, failures, deadline)
@@ -74,7 +79,7 @@ class Purge:
     ) -> int:
         """The number of due rows that are gone now: first all objects under the prefix go, then the row."""
         removed = 0
-        while len(failures) < MAX_FAILURES and time.monotonic() < deadline and (rows := find_due(failures)):
+        while len(failures) < MAX_FAILURES and not self._is_over(deadline) and (rows := find_due(failures)):
             for row_id, prefix in rows:
                 try:
                     removed += self._empty(prefix, deadline) and remove_row(row_id)
@@ -92,7 +97,7 @@ class Purge:
         try:
             for _ in self._quarantine.remove_expired(datetime.now(UTC), limit=QUARANTINE_BATCH):
                 removed += 1
-                if time.monotonic() >= deadline:
+                if self._is_over(deadline):
                     break
         except StorageError as problem:
             problems.append(problem)
@@ -103,7 +108,7 @@ class Purge:
         """Whether there is no object under the prefix now, nor an unfinished one; at the deadline there may be."""
         keys = [key for key, _ in self._store.keys(prefix)]
         for key in keys:
-            if time.monotonic() >= deadline:
+            if self._is_over(deadline):
                 return False
             self._store.delete(key)
         # Their rows go next, and with them all that anyone knows of what may be left.
@@ -112,6 +117,9 @@ class Purge:
         for key, upload_id, _ in list(self._store.unfinished_uploads(prefix)):
             self._store.abort_upload(key, upload_id)
         return True
+
+    def _is_over(self, deadline: float) -> bool:
+        return self._stopping or time.monotonic() >= deadline
 
     def _due(self, excluded: Iterable[UUID]) -> list[tuple[UUID, str]]:
         query = "select id from purgeable(%(limit)s, %(fenced_seconds)s, %(excluded)s)"

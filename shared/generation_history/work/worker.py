@@ -84,6 +84,7 @@ class Worker:
         self._intents = intents
         self._throttled_until = 0.0
         self._deadline = 0.0
+        self._stopping = False
         self._running: dict[Future[None], Job] = {}
         # Kept between runs: each of its threads keeps its connection to the database.
         self._pool = ThreadPoolExecutor(concurrency, "worker")
@@ -120,6 +121,10 @@ class Worker:
                 self._extend_leases()
         return finished_count
 
+    def stop(self) -> None:
+        """Guarantees that nothing more is begun; what is running is finished. A signal's handler may call this."""
+        self._stopping = True
+
     def _merge_stats(self) -> None:
         """What is not merged now is summed by every read, and merged by a later run: no work is lost over it."""
         try:
@@ -130,7 +135,7 @@ class Worker:
     def _claim(self, deadline: float) -> bool:
         free_slots = self._concurrency - len(self._running)
         seconds_left = deadline - time.monotonic()
-        if free_slots <= 0 or seconds_left < MIN_STEP_SECONDS:
+        if self._stopping or free_slots <= 0 or seconds_left < MIN_STEP_SECONDS:
             return False
         throttled = not self._limits.submitting or time.monotonic() < self._throttled_until
         try:
