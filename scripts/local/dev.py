@@ -10,6 +10,7 @@ from types import FrameType
 
 from generation_history.errors import HistoryError
 from scripts.local.demo import DemoFailed, run_demo
+from scripts.local.environment_file import environment_file
 from scripts.local.host.project import ProjectError
 from scripts.local.ports import PortTakenError
 from scripts.local.process import StartError
@@ -34,6 +35,9 @@ def main() -> int:
         start = time.monotonic()
         with ExitStack() as closing, stack(_options(arguments)) as local_stack:
             print(f"ready after {time.monotonic() - start:.1f} s\n{_where(local_stack, arguments.folder)}", flush=True)
+            if arguments.env is not None:
+                file = closing.enter_context(environment_file(arguments.env or arguments.folder / "env", local_stack))
+                print(f"  settings   {file}", flush=True)
             if arguments.demo or arguments.once:
                 run_demo(local_stack, arguments.folder, closing, stays_up=not arguments.once)
             if not arguments.once:
@@ -88,6 +92,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--once", action="store_true", help="the demo, and then stop: 0 when all is stored")
     parser.add_argument("--reset", action="store_true", help="first forget everything of earlier runs")
     parser.add_argument("--folder", type=Path, default=Path(".local"), help="where everything is kept (.local)")
+    parser.add_argument(
+        "--env",
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="write what a server of your own needs to use all this, as long as it runs (.local/env)",
+    )
     parser.add_argument("--minute", type=float, default=1.0, help="seconds that a minute of the schedule takes (1)")
     parser.add_argument("--render-seconds", type=float, default=1.0, help="seconds the simulator takes for a video (1)")
     for name, meaning in (
