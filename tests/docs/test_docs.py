@@ -115,7 +115,9 @@ def test_every_link_to_a_file_leads_somewhere(document: Path):
 
 
 @pytest.mark.parametrize(
-    "lock", [*ROOT.glob("*.txt"), *ROOT.glob("layers/*/*.txt")], ids=lambda path: path.parent.name + path.name
+    "lock",
+    [*ROOT.glob("*.txt"), *ROOT.glob("layers/*/*.txt"), *ROOT.glob("container/*.txt")],
+    ids=lambda path: path.parent.name + path.name,
 )
 def test_lock_files_carry_versions_and_hashes_and_no_addresses(lock: Path):
     lines = lock.read_text("utf-8").splitlines()
