@@ -38,6 +38,7 @@ VARIANT = {
     "created_at",
     "updated_at",
     "completed_at",
+    "given_type",
     "scenes",
 }
 GENERATION = {

@@ -213,6 +213,7 @@ class Scenario:
     def _plain(self, text: str) -> str:
         """The text with ids as numbers, and without times, cursors and signatures."""
         text = re.sub(r'"request_id":"[0-9a-f]{32}"', '"request_id"', text)
+        text = re.sub(r'"short_id":"[0-9a-f]{8}"', '"short_id"', text)
         text = re.sub(r'cursor(":"|=)[\w-]{20,}', "cursor", text)
         text = re.sub(r"""("|')"[0-9a-f]{32}"("|')""", "tag", text)
         text = re.sub(r"X-Amz-Signature=\w+", "signed", re.sub(r"X-Amz-(Date|Credential)=[^&]+", r"\1", text))

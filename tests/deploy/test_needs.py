@@ -16,7 +16,7 @@ FUNCTIONS = {
 MODULES = {name: module for function in FUNCTIONS for name, module in modules_of(*function).items()}
 #: What a module's source has that needs this.
 SIGNS = {
-    "links": ("SignedLinks", "download_link", "archive_link", "list_page"),
+    "links": ("SignedLinks", "download_link", "archive_link", "archive_progress", "list_page"),
     "wakeup": ("wake_poller",),
     "deliveries": ("webhook_secrets",),
     "monitor": ("health_token",),
