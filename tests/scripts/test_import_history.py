@@ -82,3 +82,11 @@ def test_the_command_is_one_that_can_be_typed():
 
     assert "--apply" in told
     assert (ROOT / "scripts/import-history").stat().st_mode & 0o111
+
+
+def test_the_command_line_imports_by_the_same_command():
+    asked = [sys.executable, "-m", "generation_history.cli", "import", "--help"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=60)
+
+    assert done.stdout.startswith("usage: generation-history import")
+    assert "--report" in done.stdout

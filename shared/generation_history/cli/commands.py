@@ -8,6 +8,7 @@ import click
 from generation_history.cli.changing import cancel, delete, restore, retry
 from generation_history.cli.costs import costs
 from generation_history.cli.downloading import download
+from generation_history.cli.importing import import_history
 from generation_history.cli.output import plain
 from generation_history.cli.reading import list_generations, show, stats
 from generation_history.cli.watching import watch
@@ -53,13 +54,13 @@ def _fail(text: str, code: int = 1) -> NoReturn:
 def commands() -> None:
     """Look at recorded generations, and change them.
 
-    GENERATION is an id, or eight or more of its first characters where no other id begins with these.
+    GENERATION is an id, a short id, or eight or more of its first characters where no other id begins with these.
 
     The record is that of the API at HISTORY_URL, to which HISTORY_TOKEN is shown. Without HISTORY_URL it is the record
     of HISTORY_OWNER_ID in the database of DATABASE_URL.
     """
 
 
-# In the order of the help. Whatever fills a record, such as an import, is one more module and one more line here.
-for command in (list_generations, show, watch, download, retry, cancel, delete, restore, stats, costs):
+# In the order of the help.
+for command in (list_generations, show, watch, download, retry, cancel, delete, restore, stats, costs, import_history):
     commands.add_command(command)

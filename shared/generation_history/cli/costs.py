@@ -12,7 +12,6 @@ from generation_history.archives.download_names import source_name
 from generation_history.cli.history import Answer, Filters, History, pages
 from generation_history.cli.options import with_filters, with_record
 from generation_history.cli.output import Output, dollars, short_moment
-from generation_history.cli.reading import ID_CHARACTERS
 
 _SUMS: Final = ("generations", "cost", "cost_unknown", "estimated_cost", "estimate_unknown")
 
@@ -121,7 +120,7 @@ def _day_row(day: str, row: Answer) -> Sequence[object]:
 
 def _generation_row(row: Answer) -> Sequence[object]:
     return (
-        row["id"][:ID_CHARACTERS],
+        row["id"][-8:],
         short_moment(row["created_at"]),
         row["status"],
         dollars(row["actual_cost"]),

@@ -11,8 +11,6 @@ from generation_history.cli.id_search import find_id
 from generation_history.cli.options import generation_argument, with_filters, with_record
 from generation_history.cli.output import Output, dollars, megabytes, moment, short_moment
 
-#: Of an id in a table: its time, which tells apart what was not made in the same millisecond.
-ID_CHARACTERS = 13
 PAGE = 20
 
 
@@ -121,7 +119,7 @@ def _row(generation: Answer) -> tuple[object, ...]:
     failed = sum(scene["status"] == "failed" for scene in scenes)
     videos = sum(variant["scenes_completed"] for variant in generation["variants"])
     return (
-        generation["id"][:ID_CHARACTERS],
+        generation["short_id"],
         short_moment(generation["created_at"]),
         generation["status"],
         f"{videos}/{max(announced, len(scenes))}" + (f", {failed} failed" if failed else ""),
