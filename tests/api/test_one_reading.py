@@ -132,7 +132,8 @@ def test_half_of_a_character_is_answered_by_a_text_that_can_be_sent(call, sent: 
     path = sent.pop("path", "")
     answer = call("generations", path, **sent)
 
-    assert answer.status in {200, 400, 404, 405}
+    # Where no token is needed, a page of such an origin is refused.
+    assert answer.status in ({403} if "origin" in sent.get("headers", {}) else {200, 400, 404, 405})
     answer.returned["body"].encode()
     json.dumps(answer.returned, ensure_ascii=False).encode()
 
