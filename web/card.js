@@ -1,6 +1,6 @@
 /** A generation as a card: its pictures, what it is, how far it is. */
 
-import { age, cost, dimensions, missingWord, moment, shortId, sourceName, statusWord } from "./format.js";
+import { age, cost, dimensions, missingWord, moment, sourceName, statusWord } from "./format.js";
 import { element, html, safeUrl } from "./html.js";
 import { address } from "./router.js";
 
@@ -27,7 +27,7 @@ export function card(generation, { selected = false } = {}) {
       <p class="status"><span class="dot"></span>${statusWord(generation.status)}
         ${missingWord(generation) && html`<strong class="missing">${missingWord(generation)}</strong>`}${progress(generation, scenes)}
         ${generation.error_message && html`<span class="quiet" title="${generation.error_message}">${generation.error_message}</span>`}</p>
-      <p class="quiet"><span>${generation.variant_types.join(", ")}</span><code class="id" title="${generation.id}">${shortId(generation.id)}</code></p>
+      <p class="quiet"><span>${generation.variant_types.join(", ")}</span><code class="id" title="${generation.id}">${generation.short_id}</code></p>
       <p class="quiet">
         <span title="What it cost">${cost(generation.actual_cost)}</span>
         <time datetime="${generation.created_at}" title="${moment(generation.created_at)}">${age(generation.created_at)}</time>

@@ -101,8 +101,6 @@ export function age(iso, now = Date.now()) {
   });
 }
 
-/** What a person calls a generation: the end of its id. The beginning is its time, the same for a minute. */
-export const shortId = (id) => String(id).slice(-8);
 
 /** What a person calls the source: the end of its path, or all of it where it has none. */
 export function sourceName(source) {

@@ -5,7 +5,7 @@ import { openCompare } from "./compare.js";
 import { confirmed } from "./confirm.js";
 import { removeGenerations } from "./deletion.js";
 import { downloadGeneration, downloadScene } from "./downloads.js";
-import { age, bytes, cost, dimensions, duration, failureWord, isUnderWay, missingWord, moment, outcomeWord, shortId, sourceName, statusWord } from "./format.js";
+import { age, bytes, cost, dimensions, duration, failureWord, isUnderWay, missingWord, moment, outcomeWord, sourceName, statusWord } from "./format.js";
 import { html, render, safeUrl } from "./html.js";
 import { live } from "./live.js";
 import { loadOmitted } from "./omitted.js";
@@ -175,7 +175,7 @@ function page(generation) {
         ${missingWord(generation) && html`<strong class="missing">${missingWord(generation)}</strong>`}
         ${generation.error_message && html`<span class="cause">${generation.error_message}</span>`}</p>
       <dl class="figures">
-        <div><dt>Id</dt><dd><code class="id" title="${generation.id}">${shortId(generation.id)}</code></dd></div>
+        <div><dt>Id</dt><dd><code class="id" title="${generation.id}">${generation.short_id}</code></dd></div>
         <div><dt>Cost</dt><dd>${cost(generation.actual_cost)}</dd></div>
         <div><dt>Estimate</dt><dd>${cost(generation.cost_estimate)}</dd></div>
         <div><dt>Videos</dt><dd>${done}</dd></div>

@@ -7,7 +7,6 @@ from generation_history.db import database
 from generation_history.db.database import Database
 from generation_history.settings import SpacesSettings
 from generation_history.storage.object_store import ObjectStore
-from generation_history.storage.stored_objects import StoredObjects
 
 
 def record_database() -> Database:
@@ -23,11 +22,6 @@ def work_database() -> Database:
 def object_store() -> ObjectStore:
     """The bucket; the same ObjectStore as long as its settings are the same."""
     return _object_store(settings.spaces())
-
-
-def stored_objects() -> StoredObjects:
-    """The same bucket, for what is done to objects that are there already."""
-    return StoredObjects(settings.spaces())
 
 
 @cache

@@ -17,7 +17,6 @@ import yaml
 
 from generation_history.settings import SpacesSettings
 from generation_history.storage.object_store import ObjectStore
-from generation_history.storage.stored_objects import StoredObjects
 from scripts.local import ports
 from tests.conftest import PROVIDER_KEY, TestDatabase
 from tests.support.guide import ROOT, Guide, shell, wait_for
@@ -45,7 +44,7 @@ def older(
         for key, _ in list(store.keys(prefix)):
             store.delete(key)
     name, file = f"older_{uuid4().hex}", tmp_path / "object"
-    public = StoredObjects(spaces)
+    public = ObjectStore(spaces)
 
     def put(key: str, content: bytes) -> None:
         file.write_bytes(content)
@@ -277,7 +276,7 @@ def download(older: Older, cloned: str) -> None:
 
 
 def go_back(older: Older, spaces: SpacesSettings) -> None:
-    bucket = StoredObjects(spaces)
+    bucket = ObjectStore(spaces)
     stored = older.record.named["bare"]
     key = f"generations/{stored}/soft/scene_1.mp4"
     assert not is_public(bucket, key)

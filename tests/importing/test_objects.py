@@ -4,27 +4,28 @@ import pytest
 
 from generation_history.errors import StorageError, StoreRefused
 from generation_history.importing import importer
+from generation_history.storage.object_store import ObjectStore
 from generation_history.storage.s3_client import NoAcls, UnknownOperation
-from generation_history.storage.stored_objects import StoredObjects
+from generation_history.storage.stored_objects import make_private
 
 EVERYONE = "http://acs.amazonaws.com/groups/global/AllUsers"
 
 
 @pytest.fixture
-def bucket(spaces) -> StoredObjects:
-    return StoredObjects(spaces)
+def bucket(spaces) -> ObjectStore:
+    return ObjectStore(spaces)
 
 
 @pytest.fixture
 def publish(bucket):
     """Makes an object public, as the older installation did."""
-    return lambda key: bucket._client.call("put_object_acl", Key=key, ACL="public-read")
+    return lambda key: bucket.client.call("put_object_acl", Key=key, ACL="public-read")
 
 
 @pytest.fixture
 def is_public(bucket):
     def asked(key: str) -> bool:
-        grants = bucket._client.call("get_object_acl", Key=key)["Grants"]
+        grants = bucket.client.call("get_object_acl", Key=key)["Grants"]
         return any(grant["Grantee"].get("URI") == EVERYONE for grant in grants)
 
     return asked
@@ -53,10 +54,10 @@ def test_what_does_not_come_is_left_as_it_is(old, run, publish, is_public):
 
 
 def test_an_object_that_the_store_will_not_make_private_is_told(old, run, monkeypatch):
-    def refuse(self, key: str) -> None:
+    def refuse(_bucket: ObjectStore, _key: str) -> None:
         raise StoreRefused("DO_SPACES_ACCESS_KEY may not")
 
-    monkeypatch.setattr(StoredObjects, "make_private", refuse)
+    monkeypatch.setattr(importer, "make_private", refuse)
     old.whole()
 
     report = run()
@@ -70,7 +71,7 @@ def test_a_store_that_fails_leaves_no_half_of_a_batch_and_the_next_run_does_the_
     old.log("session_1", old.unstored())
     old.session("session_1")
     with monkeypatch.context() as failing:
-        failing.setattr(StoredObjects, "copy", lambda *_: (_ for _ in ()).throw(StorageError("down")))
+        failing.setattr(importer, "copy_stored", lambda *_: (_ for _ in ()).throw(StorageError("down")))
         with pytest.raises(StorageError):
             run()
     assert db.everything() == []
@@ -184,8 +185,8 @@ def test_an_object_is_private_whatever_a_store_knows_of_acls(bucket, monkeypatch
         if failure and operation == "put_object_acl":
             raise failure
 
-    monkeypatch.setattr(bucket._client, "call", call)
+    monkeypatch.setattr(bucket.client, "call", call)
 
-    bucket.make_private("generations/x/soft/scene_1.mp4")
+    make_private(bucket, "generations/x/soft/scene_1.mp4")
 
     assert called == calls

@@ -10,7 +10,7 @@ from typing import Any
 
 import requests
 
-from generation_history.storage.stored_objects import StoredObjects
+from generation_history.storage.object_store import ObjectStore
 from scripts.local import ports
 from tests.support.guide import Shell, wait_for
 from tests.support.old_installation import TABLES, OldInstallation
@@ -70,11 +70,11 @@ class Older:
         return answer.json()
 
 
-def publish(bucket: StoredObjects, key: str) -> None:
+def publish(bucket: ObjectStore, key: str) -> None:
     """Makes an object public, as the older installation did."""
-    bucket._client.call("put_object_acl", Key=key, ACL="public-read")
+    bucket.client.call("put_object_acl", Key=key, ACL="public-read")
 
 
-def is_public(bucket: StoredObjects, key: str) -> bool:
-    grants = bucket._client.call("get_object_acl", Key=key)["Grants"]
+def is_public(bucket: ObjectStore, key: str) -> bool:
+    grants = bucket.client.call("get_object_acl", Key=key)["Grants"]
     return any(grant["Grantee"].get("URI") == EVERYONE for grant in grants)

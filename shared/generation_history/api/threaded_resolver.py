@@ -1,4 +1,7 @@
-"""A resolver whose calls run side by side: what Powertools keeps of a call on a class is of one call alone here."""
+"""A resolver whose calls run side by side: what Powertools keeps of a call on a class is of one call alone here.
+
+docs/decisions/0015-calls-side-by-side.md
+"""
 
 import threading
 from collections.abc import Mapping

@@ -80,7 +80,7 @@ def _named(day: Answer) -> Answer:
 
 
 def _of_generation(generation: Answer) -> Answer:
-    names = ("id", "created_at", "status", "source_video_url", "actual_cost", "cost_estimate")
+    names = ("id", "short_id", "created_at", "status", "source_video_url", "actual_cost", "cost_estimate")
     return {name: generation[name] for name in names}
 
 
@@ -120,7 +120,7 @@ def _day_row(day: str, row: Answer) -> Sequence[object]:
 
 def _generation_row(row: Answer) -> Sequence[object]:
     return (
-        row["id"][-8:],
+        row["short_id"],
         short_moment(row["created_at"]),
         row["status"],
         dollars(row["actual_cost"]),

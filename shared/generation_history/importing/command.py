@@ -23,6 +23,9 @@ from generation_history.importing.report import Report
 from generation_history.importing.variants import known_type
 from generation_history.models import VARIANT_TYPES, VariantType
 
+#: How often a log is told how far the import is.
+PROGRESS_SECONDS = 10.0
+
 
 class Progress:
     """How many generations are done, on standard error: one line that is written anew, or one every ten seconds."""
@@ -33,7 +36,7 @@ class Progress:
     def __call__(self, done: int, of: int) -> None:
         """So many of so many are done."""
         now, live = time.monotonic(), sys.stderr.isatty()
-        if live or done >= of or now - self._told > 10:  # noqa: PLR2004
+        if live or done >= of or now - self._told > PROGRESS_SECONDS:
             self._told = now
             rate = done / max(now - self._began, 0.001)
             text = f"{done:,} of {of:,} generations, {rate:,.0f} a second"

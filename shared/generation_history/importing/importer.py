@@ -17,7 +17,9 @@ from generation_history.importing.sessions import PREFIX, Links, SessionVideos
 from generation_history.importing.source import OldGeneration, Source, open_source
 from generation_history.importing.target import Known, Target, by_table, open_target
 from generation_history.models import VariantType
-from generation_history.storage.stored_objects import StoredObject, StoredObjects
+from generation_history.storage.listing import StoredObject
+from generation_history.storage.object_store import ObjectStore
+from generation_history.storage.stored_objects import copy_stored, make_private
 
 #: Generations in one transaction: a death costs no more work than this.
 BATCH = 1_000
@@ -46,7 +48,7 @@ def import_history(options: Options, target_url: str, report: Report, progress: 
 
     Errors that a person has to mend are raised. What was committed before stays, and the next run does the rest.
     """
-    bucket = bootstrap.stored_objects() if options.ask_bucket else None
+    bucket = bootstrap.object_store() if options.ask_bucket else None
     with (
         open_target(target_url) as target,
         open_source(options.source_url, options.schema, setting=options.source_setting) as source,
@@ -56,7 +58,7 @@ def import_history(options: Options, target_url: str, report: Report, progress: 
         importer.run(source, progress)
 
 
-def _find_sessions(options: Options, source: Source, bucket: StoredObjects | None) -> SessionVideos:
+def _find_sessions(options: Options, source: Source, bucket: ObjectStore | None) -> SessionVideos:
     links, videos = Links(), SessionVideos()
     if options.logs is not None:
         links.add_logs(options.logs)
@@ -74,7 +76,7 @@ class Importer:
         self,
         options: Options,
         target: Target,
-        bucket: StoredObjects | None,
+        bucket: ObjectStore | None,
         sessions: SessionVideos,
         report: Report,
     ) -> None:
@@ -164,15 +166,15 @@ class Importer:
         return [line for lines in told for line in lines]
 
 
-def _copy(bucket: StoredObjects, copy: tuple[StoredObject, str]) -> None:
-    bucket.copy(*copy)
+def _copy(bucket: ObjectStore, copy: tuple[StoredObject, str]) -> None:
+    copy_stored(bucket, *copy)
 
 
-def _make_private(bucket: StoredObjects, named: tuple[UUID, str]) -> list[Line]:
+def _make_private(bucket: ObjectStore, named: tuple[UUID, str]) -> list[Line]:
     generation_id, key = named
     told = Decisions(generation_id)
     try:
-        bucket.make_private(key)
+        make_private(bucket, key)
     except (StoreRefused, FileNotFoundError) as refusal:
         told.note("not_private", "objects", key, refusal)
     return told.lines

@@ -8,7 +8,8 @@ from urllib.parse import unquote
 from uuid import UUID
 
 from generation_history.storage.keys import owned_key, scene_key, thumbnail_key
-from generation_history.storage.stored_objects import StoredObject, StoredObjects
+from generation_history.storage.listing import StoredObject
+from generation_history.storage.object_store import ObjectStore
 
 #: Of fewer generations each is listed by itself: between the first and the last there may be the whole bucket.
 _FEW: Final = 20
@@ -118,7 +119,7 @@ class GenerationObjects:
 class BucketObjects:
     """The bucket's objects of generations, a batch at a time."""
 
-    def __init__(self, bucket: StoredObjects | None) -> None:
+    def __init__(self, bucket: ObjectStore | None) -> None:
         self._bucket = bucket
 
     def of(self, ids: Sequence[UUID]) -> dict[UUID, GenerationObjects]:
@@ -134,7 +135,7 @@ class BucketObjects:
                 objects[listed.key] = listed
         return {one: GenerationObjects(one, objects, bucket.url) for one, objects in found.items()}
 
-    def _listed(self, bucket: StoredObjects, ids: Sequence[UUID]) -> Iterable[StoredObject]:
+    def _listed(self, bucket: ObjectStore, ids: Sequence[UUID]) -> Iterable[StoredObject]:
         if len(ids) <= _FEW:
             for one in ids:
                 yield from bucket.objects(f"generations/{one}/")

@@ -15,7 +15,7 @@ from uuid import UUID
 from generation_history.errors import NotConfigured
 from generation_history.importing.report import Decisions, Line
 from generation_history.models import VARIANT_TYPES
-from generation_history.storage.stored_objects import StoredObject
+from generation_history.storage.listing import StoredObject
 
 PREFIX: Final = "sessions/"
 LOGS: Final = ("pipeline.log", "events.json")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from generation_history.storage import etags
-from generation_history.storage.object_store import ObjectStore
+from generation_history.storage.object_store import CACHE_CONTROL, ObjectStore
 
 #: What is larger is copied in parts: a store answers no single call about more than 5 GB, nor one that takes minutes.
 MAX_SINGLE_BYTES: Final = 512 * 1024 * 1024
@@ -18,10 +18,11 @@ def copy_object(
     source: str,
     target: str,
     *,
+    content_type: str | None = None,
     most_single_bytes: int = MAX_SINGLE_BYTES,
     part_bytes: int = PART_BYTES,
 ) -> None:
-    """Guarantees that the target's object provably holds the source's bytes, under the source's content type.
+    """Guarantees that the target's object provably holds the source's bytes, under the source's content type or this.
 
     FileNotFoundError where there is no source; a StorageError where the store fails or the copy is another.
     """
@@ -30,10 +31,13 @@ def copy_object(
         raise FileNotFoundError(f"there is no object {source}")
     original = store.client.call("head_object", Key=source)
     if size > most_single_bytes:
-        _copy_in_parts(store, source, target, size, original, part_bytes)
+        kind = content_type or original.get("ContentType") or "application/octet-stream"
+        _copy_in_parts(store, source, target, size, kind, part_bytes)
     else:
-        # The store copies its headers with it, but no ACL: the copy is as private as a new object.
-        store.client.call("copy_object", Key=target, CopySource=store.client.copy_source(source))
+        # The store copies its headers unless they are replaced, but no ACL: the copy is as private as a new object.
+        headers = {"MetadataDirective": "REPLACE", "ContentType": content_type, "CacheControl": CACHE_CONTROL}
+        replaced = headers if content_type else {}
+        store.client.call("copy_object", Key=target, CopySource=store.client.copy_source(source), **replaced)
     if store.size(target) != size:
         raise store.client.failure(f"does not hold all of {target}, though it copied {source} there")
     copy = store.client.call("head_object", Key=target)
@@ -41,10 +45,8 @@ def copy_object(
         raise store.client.failure(f"holds other bytes as {target} than as {source}, which it copied there")
 
 
-def _copy_in_parts(
-    store: ObjectStore, source: str, target: str, size: int, original: Mapping[str, Any], part_bytes: int
-) -> None:
-    upload_id = store.begin_upload(target, content_type=original.get("ContentType") or "application/octet-stream")
+def _copy_in_parts(store: ObjectStore, source: str, target: str, size: int, content_type: str, part_bytes: int) -> None:
+    upload_id = store.begin_upload(target, content_type=content_type)
     try:
         tags: list[str] = []
         for number, start in enumerate(range(0, size, part_bytes), 1):

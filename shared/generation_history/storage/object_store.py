@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, unquote
@@ -14,6 +14,7 @@ from urllib.parse import quote, unquote
 from generation_history.errors import StorageError, StoreRefused
 from generation_history.settings import SpacesSettings
 from generation_history.storage import etags
+from generation_history.storage.listing import StoredObject, list_objects
 from generation_history.storage.s3_client import NoSuchUpload, OtherAnswer, S3Client
 from generation_history.storage.signing import SIGNED_URL_SECONDS as SIGNED_URL_SECONDS
 from generation_history.storage.signing import SIGNING_WINDOW_SECONDS, SigningWindow
@@ -199,16 +200,11 @@ class ObjectStore:
 
     def keys(self, prefix: str) -> Iterator[tuple[str, datetime]]:
         """Every key that starts with the prefix, and when its object was written last."""
-        page_params: dict[str, str] = {}
-        while True:
-            page = self._page(self._call, prefix, **page_params)
-            yield from ((entry["Key"], entry["LastModified"]) for entry in page.get("Contents", []))
-            if not page["IsTruncated"]:
-                return
-            token = page.get("NextContinuationToken")
-            if token is None or token == page_params.get("ContinuationToken"):
-                raise self.client.failure("does not go on with a list of objects")
-            page_params = {"ContinuationToken": token}
+        return ((stored.key, stored.modified) for stored in self.objects(prefix))
+
+    def objects(self, prefix: str, *, after: str = "") -> Iterator[StoredObject]:
+        """The objects whose keys start with the prefix and come after that key, in the order of their keys."""
+        return list_objects(partial(self._page, self._call, prefix), self.client.failure, after=after)
 
     def modified(self, key: str) -> datetime | None:
         """When the object of this key was written last, None where there is none."""
