@@ -1,9 +1,11 @@
 """What tests share: real Postgres, real S3, a real provider, each started once; a fresh database per test."""
 
 import os
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import hypothesis
@@ -37,6 +39,14 @@ PASSWORDS = {login: f"{login}-password" for login in ("history_migrate", "histor
 PROVIDER_KEY = "test-provider-key"
 BUCKET = "test-videos"
 OURS = ("HISTORY_", "DO_SPACES_", "SORA_", "WORKER_", "OPENAI_", "POLLER_", "HEALTH_", "SPEND_")
+#: Statistics count by day: a test that began yesterday would look for them under today.
+LONGER_THAN_A_TEST_OF_DAYS = timedelta(seconds=15)
+
+
+def pytest_runtest_setup() -> None:
+    """A test does not begin just before midnight in UTC."""
+    if (datetime.now(UTC) + LONGER_THAN_A_TEST_OF_DAYS).date() > datetime.now(UTC).date():
+        time.sleep(LONGER_THAN_A_TEST_OF_DAYS.total_seconds())
 
 
 @pytest.fixture(autouse=True)

@@ -174,7 +174,7 @@ class _StoredValues:
     def port(self, service: str, *, first: int = 0) -> int:
         """The port of the last run, or the first one, if it is free; else another."""
         port = int(self._values.get(f"port_{service}", first))
-        return port if port and ports.is_free(port) else ports.free_port()
+        return port if port and ports.claim(port) else ports.free_port()
 
     def same_port(self, service: str) -> int | None:
         """The port of the last run."""

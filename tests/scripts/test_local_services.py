@@ -240,6 +240,29 @@ def test_a_port_that_is_free_is_the_one_used(tmp_path, shared_store):
         assert shared_store.port == shared_store._fixed_port
 
 
+def test_a_port_is_given_to_one_process_until_that_process_ends():
+    """Between the choice of a port and its server's start another process must not choose the same."""
+    port = ports.free_port()
+    other = f"from scripts.local import ports; print(ports.is_free({port}), ports.claim({port}))"
+
+    def of_another_process() -> str:
+        return subprocess.run([sys.executable, "-c", other], cwd=CHECKOUT, capture_output=True, text=True).stdout
+
+    assert of_another_process().split() == ["True", "False"]
+    assert ports.claim(port)
+
+    os.close(ports._claims.pop(port))
+    assert of_another_process().split() == ["True", "True"]
+
+
+def test_old_claims_of_ports_are_given_up():
+    claimed = [ports.free_port() for _ in range(ports._CLAIMS + 1)]
+
+    assert len(ports._claims) == ports._CLAIMS
+    assert claimed[0] not in ports._claims
+    assert claimed[-1] in ports._claims
+
+
 def test_a_failed_start_says_what_the_log_said_and_leaves_no_process(tmp_path):
     postgres = make_postgres(tmp_path, settings={"no_such_setting": "1"})
 
