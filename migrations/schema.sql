@@ -143,14 +143,19 @@ CREATE TABLE scenes (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     completed_at timestamp with time zone,
+    sound boolean,
+    seed bigint,
+    image_key text,
     CONSTRAINT scenes_attempt CHECK ((attempt >= 1)),
     CONSTRAINT scenes_completed_at CHECK ((((status)::text = 'completed'::text) = (completed_at IS NOT NULL))),
     CONSTRAINT scenes_duration CHECK ((duration >= 0)),
     CONSTRAINT scenes_error_code CHECK ((error_code = ANY (ARRAY['moderation_blocked'::text, 'provider_failed'::text, 'provider_gone'::text, 'expired'::text, 'not_found'::text, 'download_failed'::text, 'invalid_video'::text, 'storage_failed'::text, 'timed_out'::text, 'submit_unknown'::text, 'submit_rejected'::text, 'cancelled'::text, 'abandoned'::text]))),
     CONSTRAINT scenes_error_code_of_failed CHECK (((error_code IS NULL) OR ((status)::text = 'failed'::text))),
     CONSTRAINT scenes_file_size CHECK ((file_size >= 0)),
+    CONSTRAINT scenes_image_key CHECK (((length(image_key) >= 1) AND (length(image_key) <= 500))),
     CONSTRAINT scenes_scene_number CHECK (((scene_number >= 1) AND (scene_number <= 1000))),
     CONSTRAINT scenes_seconds CHECK (((seconds >= 1) AND (seconds <= 600))),
+    CONSTRAINT scenes_seed CHECK (((seed >= 0) AND (seed <= '4294967295'::bigint))),
     CONSTRAINT scenes_sora_prompt_length CHECK ((length(sora_prompt) <= 32000)),
     CONSTRAINT scenes_status CHECK (((status)::text = ANY ((ARRAY['pending'::character varying, 'processing'::character varying, 'completed'::character varying, 'failed'::character varying])::text[]))),
     CONSTRAINT scenes_pkey PRIMARY KEY (id),
@@ -177,8 +182,8 @@ CREATE POLICY own ON scenes TO history_api, history_worker USING ((owner_id = (N
 
 GRANT SELECT,INSERT ON TABLE scenes TO history_api;
 GRANT SELECT ON TABLE scenes TO history_worker;
-GRANT UPDATE (sora_video_id, sora_status, video_url, thumbnail_url, duration, resolution, file_size, status, error_message, error_code, provider, provider_base_url, model, size, seconds, expires_at, attempt, completed_at) ON TABLE scenes TO history_api;
-GRANT UPDATE (sora_video_id, sora_status, video_url, thumbnail_url, duration, resolution, file_size, status, error_message, error_code, provider, provider_base_url, model, size, seconds, expires_at, attempt, completed_at) ON TABLE scenes TO history_worker;
+GRANT UPDATE (sora_video_id, sora_status, video_url, thumbnail_url, duration, resolution, file_size, status, error_message, error_code, provider, provider_base_url, model, size, seconds, expires_at, attempt, completed_at, sound, seed, image_key) ON TABLE scenes TO history_api;
+GRANT UPDATE (sora_video_id, sora_status, video_url, thumbnail_url, duration, resolution, file_size, status, error_message, error_code, provider, provider_base_url, model, size, seconds, expires_at, attempt, completed_at, sound, seed, image_key) ON TABLE scenes TO history_worker;
 
 -- ---------------------------------------------------------------- generation_metadata
 
@@ -276,6 +281,9 @@ CREATE TABLE attempts (
     duration integer,
     resolution character varying(50),
     file_size bigint,
+    sound boolean,
+    seed bigint,
+    image_key text,
     CONSTRAINT attempts_answer_length CHECK ((length(answer) <= 4000)),
     CONSTRAINT attempts_outcome CHECK ((outcome = ANY (ARRAY['intended'::text, 'not_sent'::text, 'accepted'::text, 'adopted'::text, 'late'::text, 'stored'::text, 'failed'::text]))),
     CONSTRAINT attempts_pkey PRIMARY KEY (id),
@@ -304,7 +312,7 @@ CREATE POLICY own ON attempts TO history_api USING ((owner_id = (NULLIF(current_
 GRANT SELECT,INSERT ON TABLE attempts TO history_api;
 GRANT SELECT,INSERT ON TABLE attempts TO history_worker;
 GRANT UPDATE (outcome, provider, provider_base_url, model, size, seconds, sora_video_id, intended_at, accepted_at, rendered_at, finished_at, error_code, error_message, video_url, thumbnail_url, duration, resolution, file_size) ON TABLE attempts TO history_api;
-GRANT UPDATE (outcome, provider, provider_base_url, model, size, seconds, sora_video_id, intended_at, accepted_at, rendered_at, finished_at, error_code, error_message, cost, answer, post_token, unsent_posts, request_sha256, video_url, thumbnail_url, duration, resolution, file_size) ON TABLE attempts TO history_worker;
+GRANT UPDATE (outcome, provider, provider_base_url, model, size, seconds, sora_video_id, intended_at, accepted_at, rendered_at, finished_at, error_code, error_message, cost, answer, post_token, unsent_posts, request_sha256, video_url, thumbnail_url, duration, resolution, file_size, sound, seed, image_key) ON TABLE attempts TO history_worker;
 
 -- ---------------------------------------------------------------- prices
 
@@ -359,9 +367,11 @@ CREATE TABLE deliveries (
     type text NOT NULL,
     sora_video_id text NOT NULL,
     received_at timestamp with time zone DEFAULT now() NOT NULL,
+    attempt_token uuid,
     CONSTRAINT deliveries_pkey PRIMARY KEY (webhook_id)
 );
 
+CREATE INDEX deliveries_attempt_token ON deliveries USING btree (attempt_token) WHERE (attempt_token IS NOT NULL);
 CREATE INDEX deliveries_received_at ON deliveries USING btree (received_at);
 CREATE INDEX deliveries_sora_video_id ON deliveries USING btree (sora_video_id);
 
@@ -659,6 +669,24 @@ CREATE POLICY every ON inspections TO history_worker USING (true);
 
 GRANT SELECT,DELETE ON TABLE inspections TO history_worker;
 GRANT UPDATE (run_at, tries, last_error) ON TABLE inspections TO history_worker;
+
+-- ---------------------------------------------------------------- video_models
+
+CREATE TABLE video_models (
+    name text NOT NULL,
+    definition jsonb NOT NULL,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT video_models_definition CHECK (((definition ->> 'name'::text) = name)),
+    CONSTRAINT video_models_name CHECK (((length(name) >= 1) AND (length(name) <= 200))),
+    CONSTRAINT video_models_pkey PRIMARY KEY (name)
+);
+
+ALTER TABLE video_models ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY everyone ON video_models TO history_api, history_worker USING (true);
+
+GRANT SELECT ON TABLE video_models TO history_api;
+GRANT SELECT ON TABLE video_models TO history_worker;
 
 -- ---------------------------------------------------------------- functions
 

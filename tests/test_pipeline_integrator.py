@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 import requests
 
-from generation_history import settings
+from generation_history import provider_settings
 from generation_history.errors import Conflict, HistoryError, InvalidValue, JobGone, NotAllowed, NotFound, SceneFailure
 from generation_history.pipeline_integrator import PipelineIntegrator
 from generation_history.storage.object_store import ObjectStore
@@ -22,7 +22,7 @@ def pipeline(manager, spaces) -> PipelineIntegrator:
 @pytest.fixture
 def posted(sora):
     """Submits a prompt as a pipeline does by itself: the job's id and the URL of its video, once that is there."""
-    headers = {"Authorization": f"Bearer {settings.provider_key()}"}
+    headers = {"Authorization": f"Bearer {provider_settings.provider_key()}"}
 
     def posted(prompt):
         body = {"prompt": prompt, "model": "sora-2", "size": "64x96", "seconds": "1"}

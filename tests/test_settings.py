@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from generation_history import environment, settings
+from generation_history import environment, provider_settings, settings
 from generation_history.errors import NotConfigured
 
 Setter = Callable[..., None]
@@ -73,7 +73,7 @@ QUOTED = ['"{}"', "'{}'", "`{}`", "\u201c{}\u201d"]
         ("HEALTH_TOKEN", settings.health_token),
         ("POLLER_WAKE_KEY", settings.wake),
         ("WORKER_CONCURRENCY", settings.worker),
-        ("OPENAI_API_KEY", settings.provider_key),
+        ("OPENAI_API_KEY", provider_settings.provider_key),
         ("HISTORY_TOKEN", settings.api),
         ("HISTORY_URL", settings.api),
     ],
@@ -203,6 +203,6 @@ def test_a_webhook_secret_is_refused_before_any_delivery_comes(configured: Sette
     configured({"OPENAI_WEBHOOK_SECRET": f"whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQ= {secret}" if secret != "v1," else secret})
 
     with pytest.raises(NotConfigured, match=r"^OPENAI_WEBHOOK_SECRET") as refused:
-        settings.webhook_secrets()
+        provider_settings.webhook_secrets()
 
     assert "c2VjcmV0" not in str(refused.value)

@@ -9,7 +9,7 @@ import urllib3.util
 from hypothesis import given
 from hypothesis import strategies as st
 
-from generation_history import settings
+from generation_history import provider_settings, settings
 from generation_history.errors import NotConfigured
 from generation_history.urls import UnclearUrl, Url, is_below, parse_host, parse_url, resolve
 
@@ -287,7 +287,7 @@ def configured(monkeypatch):
 
 
 READERS = {
-    "SORA_BASE_URL": settings.provider,
+    "SORA_BASE_URL": provider_settings.provider,
     "DO_SPACES_ENDPOINT": settings.spaces,
     "POLLER_WAKE_URL": settings.wake,
     "HISTORY_JWKS_URL": settings.access,
@@ -329,11 +329,11 @@ def test_download_hosts_are_hosts_alone(configured, value):
     configured.setenv("SORA_DOWNLOAD_HOSTS", value)
 
     with pytest.raises(NotConfigured, match=r"^SORA_DOWNLOAD_HOSTS must be"):
-        settings.provider()
+        provider_settings.provider()
 
 
 def test_download_hosts_are_compared_in_their_one_form(configured):
     configured.setenv("SORA_DOWNLOAD_HOSTS", "CDN.test [0:0::1] ::2 10.0.0.1")
 
-    assert settings.provider().download_hosts == {"cdn.test", "::1", "::2", "10.0.0.1"}
+    assert provider_settings.provider().download_hosts == {"cdn.test", "::1", "::2", "10.0.0.1"}
     assert parse_host("CDN.test") == "cdn.test"

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import requests
 
-from generation_history import settings
+from generation_history import provider_settings
 from generation_history.media import ffmpeg
 from generation_history.pipeline_integrator import PipelineIntegrator
 from generation_history.providers import VideoRequest, factory
@@ -115,7 +115,7 @@ def _ffmpeg(*arguments: str) -> str:
 
 
 def _estimate() -> float:
-    seconds = settings.provider().seconds
+    seconds = provider_settings.provider().seconds
     return round(len(VARIANTS) * len(SHOTS) * seconds * PRICE_PER_SECOND, 2)
 
 

@@ -16,10 +16,12 @@ from urllib.parse import urlsplit
 
 import psycopg
 
-from generation_history import settings
+from generation_history import provider_settings, settings
 from generation_history.db.database import Database, Statement
 from generation_history.environment import UNSET
 from generation_history.errors import NotConfigured
+from generation_history.kind_settings import SHARED_SETTINGS
+from generation_history.provider_kinds import KINDS, SORA
 from generation_history.providers import factory
 from generation_history.storage.object_store import ObjectStore
 from scripts.local import ports, process
@@ -59,6 +61,8 @@ PARTS = {
 UNUSED = (
     *("HISTORY_JWT_SECRET", "HISTORY_JWKS_URL", "HISTORY_JWT_ISSUER", "HISTORY_JWT_AUDIENCE", "HISTORY_CORS_ORIGINS"),
     *("SORA_DOWNLOAD_HOSTS", "DO_SPACES_ENDPOINT", "WORKER_CONCURRENCY", "WORKER_DOWNLOADS"),
+    *SHARED_SETTINGS,
+    *(name for kind in KINDS.values() if kind is not SORA for name in kind.settings),
     *("SORA_SUBMITTING", "SORA_MAX_RUNNING", "SORA_MAX_PER_MINUTE", "SPEND_LIMIT_PER_OWNER_DAY"),
     *("POLLER_WAKE_URL", "POLLER_WAKE_KEY", "POLLER_WAKE_LAMBDA"),
 )
@@ -275,7 +279,7 @@ def _is_ours(name: str) -> bool:
 
 def _check_settings() -> None:
     """Each part answers with these settings; HistoryError names the setting of the first one that does not."""
-    for check in (settings.access, settings.owner_id, settings.worker, settings.limits, settings.wake):
+    for check in (settings.access, settings.owner_id, settings.worker, provider_settings.limits, settings.wake):
         check()
     # Each of a table that the other login may not read.
     _check_database(settings.database_url(), "DATABASE_URL", ("select from generation_metadata limit 0", {}))

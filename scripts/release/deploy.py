@@ -19,6 +19,7 @@ from typing import Final, cast
 from dotenv import dotenv_values
 
 from generation_history import bootstrap
+from generation_history import provider_settings as provider_checks
 from generation_history import settings as checks
 from generation_history.environment import UNSET
 from generation_history.errors import HistoryError
@@ -107,12 +108,19 @@ def _check_each(settings: Mapping[str, str]) -> None:
     """DeployError names the first that no function would take."""
     required = (
         *(checks.database_url, checks.worker_database_url, checks.migrate_database_url, checks.spaces, checks.access),
-        *(checks.provider, checks.provider_key, checks.limits, checks.worker, checks.wake, checks.cors_origins),
+        *(
+            provider_checks.provider,
+            provider_checks.provider_key,
+            provider_checks.limits,
+            checks.worker,
+            checks.wake,
+            checks.cors_origins,
+        ),
     )
     optional = {
         "HISTORY_OWNER_ID": checks.owner_id,
         "HEALTH_TOKEN": checks.health_token,
-        "OPENAI_WEBHOOK_SECRET": checks.webhook_secrets,
+        "OPENAI_WEBHOOK_SECRET": provider_checks.webhook_secrets,
     }
     try:
         for check in (*required, *(check for name, check in optional.items() if settings[name] != UNSET)):

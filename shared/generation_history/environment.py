@@ -1,4 +1,7 @@
-"""The environment, read for settings.py alone: a value that cannot be meant so is refused by its setting's name."""
+"""The environment, read for settings.py and provider_settings.py alone.
+
+A value that cannot be meant so is refused by its setting's name.
+"""
 
 import os
 import re

@@ -225,6 +225,10 @@ class NotAllowed(ProviderError):
     """The provider refused our key or our balance: a person must act, the work waits."""
 
 
+class NoCredit(NotAllowed):
+    """The provider started nothing, because nothing is left to pay it with: the work waits until there is."""
+
+
 class OutcomeUnknown(ProviderError):
     """The provider may or may not have taken the job: it must not be posted again."""
 

@@ -6,6 +6,9 @@ What is built for a function, and what its role and its settings are on each pla
 from collections.abc import Iterable, Mapping
 from typing import Final, Literal
 
+from generation_history.kind_settings import SHARED_SETTINGS
+from generation_history.provider_kinds import KINDS, SORA
+
 Need = Literal[
     "record",  # the record of owners, as the login history_api
     "owners",  # tells whose call it is: API keys, and tokens of an identity provider
@@ -38,6 +41,8 @@ SETTINGS: Final[Mapping[Need, tuple[str, ...]]] = {
     "inspection": (),
     "provider": (
         *("SORA_BASE_URL", "SORA_DOWNLOAD_HOSTS", "SORA_MODEL", "SORA_SIZE", "SORA_SECONDS", "OPENAI_API_KEY"),
+        *(name for kind in KINDS.values() if kind is not SORA for name in kind.settings),
+        *SHARED_SETTINGS,
         *("SORA_SUBMITTING", "SORA_MAX_RUNNING", "SORA_MAX_PER_MINUTE", "SPEND_LIMIT_PER_OWNER_DAY"),
         *("WORKER_CONCURRENCY", "WORKER_DOWNLOADS", "WORKER_LEASE_SECONDS", "WORKER_FIND_SECONDS"),
     ),

@@ -5,13 +5,13 @@ import math
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
-from generation_history import limits, settings
+from generation_history import limits, provider_settings
 from generation_history.errors import HistoryError
 from generation_history.ids import uuid7
 from generation_history.media.video_storage_manager import VideoStorageManager
 from generation_history.models import MetadataKind, Scene
 from generation_history.providers import factory
-from generation_history.providers.sora import DOWNLOAD_SECONDS
+from generation_history.providers.download import DOWNLOAD_SECONDS
 from generation_history.record.generation_manager import GenerationManager
 from generation_history.record.levels import assign_levels, given_type
 from generation_history.record.nearest_json import named, nearest_json
@@ -136,7 +136,7 @@ class PipelineIntegrator:
         try:
             video_url, thumbnail_url, metadata = self.video_manager.process_and_store_video(
                 sora_content_url,
-                settings.provider_key(),
+                provider_settings.provider_key(),
                 generation_id,
                 scene.get("variant_type", "medium"),
                 scene_number,

@@ -360,11 +360,11 @@ def test_a_worker_that_posts_again_after_an_unaccepted_500_is_caught(
     """One job is made and kept, and all the same it was luck that it was one."""
     post = SoraProvider.submit
 
-    def careless(self: SoraProvider, request: VideoRequest) -> VideoJob:
+    def careless(self: SoraProvider, request: VideoRequest, *, attempt_token: str) -> VideoJob:
         try:
-            return post(self, request)
+            return post(self, request, attempt_token=attempt_token)
         except OutcomeUnknown:
-            return post(self, request)
+            return post(self, request, attempt_token=attempt_token)
 
     monkeypatch.setattr(SoraProvider, "submit", careless)
     place.faults(create={"status": 500, "times": 1})

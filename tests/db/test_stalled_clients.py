@@ -13,7 +13,7 @@ import pytest
 from generation_history.db import database, one_write
 from generation_history.db.database import Database
 from generation_history.errors import Unavailable
-from generation_history.settings import Limits
+from generation_history.provider_settings import Limits
 from scripts.local.tcp_proxy import MUTE, TcpProxy
 from scripts.operate.create_logins import LOGIN_SETTINGS
 

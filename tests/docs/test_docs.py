@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from generation_history.models import FAILURE_CODES
+from generation_history.provider_kinds import KINDS
+from scripts.local import stack
 from scripts.local.host.project import read_project
 from scripts.release.build import project_yml
 from scripts.release.openapi import answered_errors
@@ -21,11 +23,14 @@ API = (ROOT / "docs/api.md").read_text("utf-8")
 
 
 def settings_in_code() -> set[str]:
-    return set(re.findall(r'"([A-Z][A-Z_]{4,})"', (ROOT / "shared/generation_history/settings.py").read_text("utf-8")))
+    modules = (ROOT / "shared/generation_history").glob("*settings.py")
+    named = {name for path in modules for name in re.findall(r'"([A-Z][A-Z_]{4,})"', path.read_text("utf-8"))}
+    return named | {name for kind in KINDS.values() for name in kind.settings}
 
 
 def test_every_setting_is_explained_and_every_explained_setting_exists():
-    explained = set(re.findall(r"^\| `([A-Z_]+)` \|", OPERATIONS, re.MULTILINE))
+    rows = re.findall(r"^\| ((?:`[A-Z_]+`(?:, )?)+) \|", OPERATIONS, re.MULTILINE)
+    explained = {name for row in rows for name in re.findall("[A-Z_]+", row)}
     assert explained == settings_in_code()
 
 
@@ -44,8 +49,8 @@ def test_the_example_of_settings_has_every_one_and_none_else():
 def test_the_local_stack_knows_every_variable_of_project_yml():
     """An unset one would keep it from starting."""
     used = set(re.findall(r"\$\{(\w+)\}", project_yml()))
-    stack = (ROOT / "scripts/local/stack.py").read_text("utf-8")
-    assert {name for name in used if f'"{name}"' not in stack} == set()
+    text = (ROOT / "scripts/local/stack.py").read_text("utf-8")
+    assert {name for name in used if f'"{name}"' not in text and name not in stack.UNUSED} == set()
 
 
 def test_every_function_of_the_checkout_is_deployed_and_none_else():

@@ -8,7 +8,6 @@ import requests
 
 from generation_history.errors import HistoryError, InvalidValue, JobGone, NotAllowed, ProviderUnavailable, SceneFailure
 from generation_history.providers import download, http
-from generation_history.providers import sora as sora_module
 from generation_history.providers.sora import SoraProvider
 from tests.support.fakes import MP4
 from tests.support.scripted_server import LOOPBACK, ScriptedServer, answer, endless, hang_up, head, never, raw
@@ -236,7 +235,7 @@ def test_a_video_of_just_the_largest_size_is_taken(provider, scripted, target, m
 
 
 def test_a_video_that_drips_for_ever_is_given_up(provider, scripted, target, monkeypatch):
-    monkeypatch.setattr(sora_module, "DOWNLOAD_SECONDS", 0.2)
+    monkeypatch.setattr(download, "DOWNLOAD_SECONDS", 0.2)
     scripted.script(endless(b"x", kind="video/mp4"))
 
     assert "took more than" in str(failure(provider, scripted, target))

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from generation_history import settings
+from generation_history import provider_settings
 from generation_history.errors import JobGone, NotAllowed, Rejected
 from generation_history.providers import VideoProvider, VideoRequest
 from generation_history.providers.sora import SoraProvider
@@ -13,7 +13,7 @@ from tests.support.fakes import FakeProvider
 
 
 def real(base_url: str) -> SoraProvider:
-    return SoraProvider(base_url, settings.provider_key())
+    return SoraProvider(base_url, provider_settings.provider_key())
 
 
 @pytest.fixture(params=["fake", "sora"])
@@ -101,14 +101,10 @@ def test_a_job_that_is_not_there_is_gone(provider):
 def test_a_finished_video_is_fetched_whole(provider, wanted, tmp_path):
     job = finished(provider, provider.submit(wanted).id)
 
-    size = provider.fetch(provider.content_url(job.id), tmp_path / "video.mp4")
+    size = provider.fetch_video(job.id, tmp_path / "video.mp4")
 
     assert (tmp_path / "video.mp4").stat().st_size == size
     assert (tmp_path / "video.mp4").read_bytes()[4:8] == b"ftyp"
-
-
-def test_a_content_url_is_of_the_provider(provider):
-    assert provider.content_url("video_1").startswith(f"{provider.base_url}/")
 
 
 def test_the_real_client_reports_a_wrong_key_as_not_allowed(sora, wanted):

@@ -246,7 +246,8 @@ def test_a_port_is_given_to_one_process_until_that_process_ends():
     other = f"from scripts.local import ports; print(ports.is_free({port}), ports.claim({port}))"
 
     def of_another_process() -> str:
-        return subprocess.run([sys.executable, "-c", other], cwd=CHECKOUT, capture_output=True, text=True).stdout
+        command = [sys.executable, "-c", other]
+        return subprocess.run(command, cwd=CHECKOUT, check=True, capture_output=True, text=True).stdout
 
     assert of_another_process().split() == ["True", "False"]
     assert ports.claim(port)

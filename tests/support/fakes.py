@@ -20,9 +20,13 @@ class FakeProvider:
     """
 
     base_url: str = "http://provider.test/v1"
-    name: str = "fake"
+    name: str = "sora"
+    calls_back: bool = False
+    lists_at_once: bool = True
     jobs: dict[str, VideoJob] = field(default_factory=dict)
     posts: list[VideoRequest] = field(default_factory=list)
+    tokens: list[str] = field(default_factory=list)
+    cancelled: list[str] = field(default_factory=list)
     before_submit: Callable[[VideoRequest], None] = lambda _: None
     before_find: Callable[[VideoRequest], None] = lambda _: None
     before_poll: Callable[[str], None] = lambda _: None
@@ -32,8 +36,9 @@ class FakeProvider:
     gone: bool = False
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
-    def submit(self, request: VideoRequest) -> VideoJob:
+    def submit(self, request: VideoRequest, *, attempt_token: str = "") -> VideoJob:
         self.posts.append(request)
+        self.tokens.append(attempt_token)
         self.before_submit(request)
         if "[reject]" in request.prompt:
             raise Rejected("blocked by our moderation system", failure_code="moderation_blocked")
@@ -73,14 +78,18 @@ class FakeProvider:
             raise JobGone("no such job")
         return self.jobs[job_id]
 
+    def job_id_of(self, event_id: str, request: VideoRequest) -> str:  # noqa: ARG002
+        return event_id
+
+    def cancel(self, job_id: str) -> None:
+        self.cancelled.append(job_id)
+        self.change(job_id, status="cancelled")
+
     def is_gone(self) -> bool:
         return self.gone
 
-    def content_url(self, job_id: str) -> str:
-        return f"{self.base_url}/videos/{job_id}/content"
-
-    def fetch(self, content_url: str, target: Path, *, seconds: float | None = None) -> int:  # noqa: ARG002
-        if content_url not in {self.content_url(job_id) for job_id in self.jobs}:
+    def fetch_video(self, job_id: str, target: Path, *, seconds: float | None = None) -> int:  # noqa: ARG002
+        if job_id not in self.jobs:
             raise JobGone("no such job")
         return target.write_bytes(MP4)
 

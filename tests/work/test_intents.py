@@ -10,7 +10,7 @@ import pytest
 from psycopg import conninfo, sql
 
 from generation_history.errors import JobGone, NotAllowed, NotSent, OutcomeUnknown, Rejected, StorageError, Unavailable
-from generation_history.settings import Limits
+from generation_history.provider_settings import Limits
 from generation_history.work import posts, submit_step
 from generation_history.work.intents import Intent, Intents
 from generation_history.work.posts import Posts

@@ -195,7 +195,7 @@ def test_an_id_that_a_provider_gives_twice_is_kept_with_the_second_attempt_too(s
     first = scenes.accepted("a cat")
     second = scenes.add("a dog")
     given = scenes.read(first)["sora_video_id"]
-    provider.submit = lambda request: (provider.posts.append(request), VideoJob(given, "queued"))[1]
+    provider.submit = lambda request, **_: (provider.posts.append(request), VideoJob(given, "queued"))[1]
 
     scenes.step(2)
     scenes.step(find_seconds=0)
@@ -209,7 +209,7 @@ def test_an_id_that_a_provider_gives_twice_is_kept_with_the_second_attempt_too(s
 def test_an_id_too_long_for_any_row_is_kept_in_the_answer(scenes, provider, db):
     scene_id = scenes.add()
     endless = "é" * 1500
-    provider.submit = lambda _: VideoJob(endless, "queued")
+    provider.submit = lambda _, **__: VideoJob(endless, "queued")
 
     scenes.step()
 

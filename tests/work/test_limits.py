@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from generation_history import settings
+from generation_history import provider_settings
 from generation_history.errors import JobGone, NotAllowed, NotConfigured, NotSent, OutcomeUnknown, Rejected, Throttled
-from generation_history.settings import Limits
+from generation_history.provider_settings import Limits
 from generation_history.work.purge import Purge
 from generation_history.work.retry_policy import MAX_REFUSALS
 from tests.support.fakes import as_asked, fail_with
@@ -383,17 +383,17 @@ def test_a_poller_that_is_held_back_does_not_spin(scenes, provider, submissions,
 def test_a_limit_that_cannot_be_right_is_refused_by_name(monkeypatch, name, value):
     monkeypatch.setenv(name, value)
     with pytest.raises(NotConfigured, match=f"^{name} must be"):
-        settings.limits()
+        provider_settings.limits()
 
 
 def test_limits_are_what_is_set_and_none_otherwise(monkeypatch):
-    assert settings.limits() == Limits(submitting=True)
+    assert provider_settings.limits() == Limits(submitting=True)
 
     values = {"SORA_SUBMITTING": "off", "SORA_MAX_RUNNING": "3", "SORA_MAX_PER_MINUTE": "20"}
     for name, value in {**values, "SPEND_LIMIT_PER_OWNER_DAY": "0"}.items():
         monkeypatch.setenv(name, value)
 
-    assert settings.limits() == Limits(False, 3, 20, 0)
+    assert provider_settings.limits() == Limits(False, 3, 20, 0)
 
 
 # ---------------------------------------------------------------- a provider that is gone

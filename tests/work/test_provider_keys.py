@@ -12,11 +12,14 @@ import generation_history
 from generation_history.errors import NotConfigured
 from generation_history.providers import factory
 from generation_history.providers.factory import Providers
+from generation_history.providers.fal import FalProvider
 from generation_history.providers.sora import SoraProvider
 from tests.support.fakes import FakeProvider
 from tests.support.scripted_server import ScriptedServer, answer
 
 PACKAGE = Path(generation_history.__file__).parent
+
+MODELS = {"sora": "sora-2", "fal": "fal:minimax/h3-max/text-to-video"}
 
 
 @dataclass
@@ -25,8 +28,8 @@ class KeyedProvider(FakeProvider):
 
     key: str = ""
 
-    def fetch(self, content_url: str, target: Path, *, seconds: float | None = None) -> int:
-        return SoraProvider(self.base_url, self.key).fetch(content_url, target, seconds=seconds)
+    def fetch_video(self, job_id: str, target: Path, *, seconds: float | None = None) -> int:
+        return SoraProvider(self.base_url, self.key).fetch_video(job_id, target, seconds=seconds)
 
 
 @dataclass
@@ -35,10 +38,7 @@ class FilmProvider(FakeProvider):
 
     film: bytes = b""
 
-    def content_url(self, job_id: str) -> str:
-        return f"film:{job_id}"
-
-    def fetch(self, content_url: str, target: Path, *, seconds: float | None = None) -> int:  # noqa: ARG002
+    def fetch_video(self, job_id: str, target: Path, *, seconds: float | None = None) -> int:  # noqa: ARG002
         return target.write_bytes(self.film)
 
 
@@ -47,7 +47,7 @@ def two(film: bytes) -> Iterator[list[tuple[ScriptedServer, KeyedProvider]]]:
     """Two servers and what asks them, each with another key."""
     with ExitStack() as servers:
         made: list[tuple[ScriptedServer, KeyedProvider]] = []
-        for kind in ("left", "right"):
+        for kind in ("sora", "fal"):
             server = servers.enter_context(ScriptedServer())
             server.script(answer(200, film, kind="video/mp4"))
             made.append((server, KeyedProvider(server.base_url, name=kind, key=f"sk-of-{kind}")))
@@ -57,7 +57,7 @@ def two(film: bytes) -> Iterator[list[tuple[ScriptedServer, KeyedProvider]]]:
 def test_each_download_carries_the_key_of_the_provider_that_made_the_job(scenes, two):
     ids = []
     for first, second in (two, two[::-1]):
-        ids.append(scenes.add(f"a scene of {first[1].name}"))
+        ids.append(scenes.add(f"a scene of {first[1].name}", model=MODELS[first[1].name]))
         scenes.step(providers=Providers([first[1], second[1]]))
     scenes.step(2, providers=Providers([provider for _, provider in two]))
 
@@ -86,14 +86,16 @@ def test_the_worker_makes_no_provider_and_knows_no_key(scenes, film, monkeypatch
 def test_the_factory_gives_each_kind_its_own_key_and_new_jobs_to_the_first(monkeypatch):
     monkeypatch.setenv("SORA_BASE_URL", "https://one.test/v1 https://two.test/v1")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-sora")
-    other = FakeProvider("https://three.test", name="other")
-    monkeypatch.setattr(factory, "KINDS", {**factory.KINDS, "other": lambda: [other]})
+    monkeypatch.setenv("FAL_KEY", "fal-key")
+    monkeypatch.setenv("FAL_BASE_URL", "https://three.test")
 
     made = factory.from_settings()
 
     assert made.base_urls == ["https://one.test/v1", "https://two.test/v1", "https://three.test"]
     assert made.first.base_url == "https://one.test/v1"
-    assert made.find("https://three.test") is made.find("https://three.test", kind="other") is other
+    fal = made.find("https://three.test")
+    assert fal is made.find("https://three.test", kind="fal") is made.of_model(MODELS["fal"])
+    assert isinstance(fal, FalProvider)
     assert made.find("https://three.test", kind="sora") is None
     assert made.find("https://four.test") is None
     assert made.find(None) is made.first

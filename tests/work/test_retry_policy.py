@@ -1,6 +1,5 @@
 """This step, this error: this wait, this end. The policy as a table, without a database."""
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from generation_history.errors import (
     JobGone,
     LeaseLost,
     MachineFault,
+    NoCredit,
     NotAllowed,
     NotConfigured,
     NotSent,
@@ -29,23 +29,26 @@ from generation_history.models import Step
 from generation_history.providers import UnnamedAnswer, VideoJob
 from generation_history.work import retry_policy
 from generation_history.work.job_queue import Job
+from generation_history.work.outcomes import (
+    Discard,
+    FailPermanently,
+    LeaveAlone,
+    Outcome,
+    PostAgain,
+    RetryLater,
+    Throttle,
+)
 from generation_history.work.retry_policy import (
     GONE_SECONDS,
     MAX_CRASHES,
     MAX_REFUSALS,
     THROTTLE_PAUSE_SECONDS,
-    Discard,
-    FailPermanently,
     IntentNotStored,
     JobTaken,
-    LeaveAlone,
-    Outcome,
-    PostAgain,
     PostMadeNoJob,
     ProviderGone,
-    RetryLater,
+    ProviderPaused,
     ServerNotNamed,
-    Throttle,
     after_poll,
     after_search,
     before_step,
@@ -75,12 +78,16 @@ JOB = Job(
     status="processing",
     prompt="a cat",
     sora_video_id="video_1",
+    provider="sora",
     provider_base_url="http://provider.test/v1",
     bound_to="http://provider.test/v1",
     accepted=True,
     model=None,
     size=None,
     seconds=None,
+    sound=None,
+    seed=None,
+    image_key=None,
     expired=False,
     intended_at=NOW,
     intended_seconds_ago=1.0,
@@ -95,7 +102,7 @@ GIST: dict[type, tuple[str, ...]] = {
     RetryLater: ("retry", "reason", "retry_after"),
     FailPermanently: ("fail", "code", "reason"),
     PostAgain: ("post again", "reason", "retry_after"),
-    Throttle: ("throttle", "reason", "seconds", "pause_seconds"),
+    Throttle: ("throttle", "reason", "seconds", "pause_seconds", "pauses_provider"),
     Discard: ("discard",),
     LeaveAlone: ("leave",),
     type(None): ("",),
@@ -120,22 +127,22 @@ ROWS: dict[str, tuple[Step, Exception, tuple[Any, ...], tuple[Any, ...], str | N
     "a limit of everyone's": (
         "submit",
         Throttled("SORA_MAX_RUNNING: 1 jobs are running"),
-        ("throttle", "SORA_MAX_RUNNING: 1 jobs are running", THROTTLE_SECONDS, THROTTLE_PAUSE_SECONDS),
-        ("throttle", "SORA_MAX_RUNNING: 1 jobs are running", THROTTLE_SECONDS, THROTTLE_PAUSE_SECONDS),
+        ("throttle", "SORA_MAX_RUNNING: 1 jobs are running", THROTTLE_SECONDS, THROTTLE_PAUSE_SECONDS, False),
+        ("throttle", "SORA_MAX_RUNNING: 1 jobs are running", THROTTLE_SECONDS, THROTTLE_PAUSE_SECONDS, False),
         None,
     ),
     "a limit of one owner's": (
         "submit",
         Throttled("SPEND_LIMIT_PER_OWNER_DAY: 5"),
-        ("throttle", "SPEND_LIMIT_PER_OWNER_DAY: 5", THROTTLE_SECONDS, 0.0),
-        ("throttle", "SPEND_LIMIT_PER_OWNER_DAY: 5", THROTTLE_SECONDS, 0.0),
+        ("throttle", "SPEND_LIMIT_PER_OWNER_DAY: 5", THROTTLE_SECONDS, 0.0, False),
+        ("throttle", "SPEND_LIMIT_PER_OWNER_DAY: 5", THROTTLE_SECONDS, 0.0, False),
         None,
     ),
     "a bucket without the intent": (
         "submit",
         IntentNotStored("away"),
-        ("throttle", "away", THROTTLE_SECONDS, 0.0),
-        ("throttle", "away", THROTTLE_SECONDS, 0.0),
+        ("throttle", "away", THROTTLE_SECONDS, 0.0, False),
+        ("throttle", "away", THROTTLE_SECONDS, 0.0, False),
         None,
     ),
     "a provider that is busy": (
@@ -162,9 +169,23 @@ ROWS: dict[str, tuple[Step, Exception, tuple[Any, ...], tuple[Any, ...], str | N
     "a provider that is gone at the POST": (
         "submit",
         ProviderGone("gone"),
-        ("throttle", "gone", GONE_SECONDS, math.inf),
-        ("throttle", "gone", GONE_SECONDS, math.inf),
+        ("throttle", "gone", GONE_SECONDS, 0.0, True),
+        ("throttle", "gone", GONE_SECONDS, 0.0, True),
         "gone",
+    ),
+    "a provider that has no credit left for us": (
+        "submit",
+        NoCredit("pay"),
+        ("throttle", "pay", GONE_SECONDS, 0.0, True),
+        ("throttle", "pay", GONE_SECONDS, 0.0, True),
+        "refused",
+    ),
+    "a provider that takes no POSTs in this run": (
+        "submit",
+        ProviderPaused("pay"),
+        ("throttle", "pay", GONE_SECONDS, 0.0, False),
+        ("throttle", "pay", GONE_SECONDS, 0.0, False),
+        None,
     ),
     "a request that is refused": (
         "submit",

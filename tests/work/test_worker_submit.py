@@ -30,7 +30,7 @@ def test_an_accepted_job_is_kept_with_where_and_what_was_asked(scenes, provider)
 
     scene = scenes.read(scene_id)
     assert (scene["status"], scene["sora_video_id"], scene["sora_status"]) == ("processing", "video_0", "queued")
-    assert (scene["provider"], scene["provider_base_url"], scene["model"]) == ("fake", provider.base_url, "sora-2")
+    assert (scene["provider"], scene["provider_base_url"], scene["model"]) == ("sora", provider.base_url, "sora-2")
     assert scenes.job(scene_id) == ("poll", 0, None)
     assert scenes.attempt(scene_id) == ("accepted", "video_0")
 
@@ -211,7 +211,7 @@ def test_an_id_of_any_length_is_kept(scenes, provider):
     """Gateways put a whole path into theirs; a job whose id cannot be kept is paid for and lost."""
     scene_id = scenes.add()
     long_id = "video_" + "aGk/" * 200
-    provider.submit = lambda request: provider.add(request, id=long_id)
+    provider.submit = lambda request, **_: provider.add(request, id=long_id)
 
     scenes.step(2)
 

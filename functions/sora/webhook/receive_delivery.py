@@ -4,7 +4,7 @@ from functools import cache
 
 from aws_lambda_powertools.event_handler.api_gateway import Response, Router
 
-from generation_history import bootstrap, settings
+from generation_history import bootstrap, provider_settings
 from generation_history.api.app import handler, ok
 from generation_history.api.response_schemas import answers, reads, refuses
 from generation_history.errors import TooLarge
@@ -36,7 +36,7 @@ def receive_delivery() -> Response[str]:
     """
     event = router.current_event
     body = (event.decoded_body or "").encode()
-    delivery = webhooks.verify(body, dict(event.headers), settings.webhook_secrets())
+    delivery = webhooks.verify(body, dict(event.headers), provider_settings.webhook_secrets())
     is_new = delivery is not None and _deliveries().record(delivery)
     if is_new:
         wake_poller()

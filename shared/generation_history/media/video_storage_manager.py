@@ -6,8 +6,9 @@ import threading
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import get_args
+from typing import Protocol, get_args
 from uuid import uuid4
 
 from generation_history import bootstrap, limits
@@ -28,12 +29,20 @@ from generation_history.ids import as_uuid
 from generation_history.media import ffmpeg
 from generation_history.models import VariantType, VideoMetadata
 from generation_history.providers import VideoProvider, factory
-from generation_history.providers.download import MAX_VIDEO_BYTES
-from generation_history.providers.sora import DOWNLOAD_SECONDS
+from generation_history.providers.download import DOWNLOAD_SECONDS, MAX_VIDEO_BYTES
 from generation_history.storage.keys import scene_key, thumbnail_key
 from generation_history.storage.object_store import ObjectStore
 
 logger = logging.getLogger(__name__)
+
+
+class Fetch(Protocol):
+    """Downloads one video to a path within these seconds; nothing is left there after an error."""
+
+    def __call__(self, target: Path, *, seconds: float | None) -> int:
+        """The number of bytes of the video."""
+        ...
+
 
 #: More downloads at once than there ever are.
 NO_LIMIT = 1_000_000
@@ -76,8 +85,8 @@ class VideoStorageManager:
         With reuse_stored, which says that this attempt had no other job, that is looked for after any failure.
         """
         key = _checked_key(generation_id, variant_type, scene_number, attempt)
-        content_url = provider.content_url(provider_job_id)
-        return self._fetch_and_store(provider, content_url, key, seconds, reuse_stored=reuse_stored)
+        fetch = partial(provider.fetch_video, provider_job_id)
+        return self._fetch_and_store(fetch, key, seconds, reuse_stored=reuse_stored)
 
     def process_and_store_video(
         self,
@@ -95,7 +104,7 @@ class VideoStorageManager:
         """
         key = _checked_key(generation_id, variant_type, scene_number, attempt)
         provider = factory.sora_server_of(sora_content_url, openai_api_key)
-        return self._fetch_and_store(provider, sora_content_url, key, None, reuse_stored=False)
+        return self._fetch_and_store(partial(provider.fetch, sora_content_url), key, None, reuse_stored=False)
 
     def find_stored(
         self, generation_id: str, variant_type: str, scene_number: int, *, attempt: int = 1
@@ -117,25 +126,18 @@ class VideoStorageManager:
             return self._add_thumbnail(key, thumbnail, metadata, thumbnail_error)
 
     def _fetch_and_store(
-        self, provider: VideoProvider, content_url: str, key: str, seconds: float | None, *, reuse_stored: bool
+        self, fetch: Fetch, key: str, seconds: float | None, *, reuse_stored: bool
     ) -> tuple[str, str | None, VideoMetadata]:
         # Whatever the steps do not say by themselves: files and memory that only this machine has too little of.
         with _temp_files() as (video, thumbnail), machine_faults("bring a video home"), _storage_failures():
-            self._download_or_find(provider, content_url, key, video, seconds, reuse_stored=reuse_stored)
+            self._download_or_find(fetch, key, video, seconds, reuse_stored=reuse_stored)
             return self._inspect_and_store(key, video, thumbnail)
 
     def _download_or_find(
-        self,
-        provider: VideoProvider,
-        content_url: str,
-        key: str,
-        video: Path,
-        seconds: float | None,
-        *,
-        reuse_stored: bool,
+        self, fetch: Fetch, key: str, video: Path, seconds: float | None, *, reuse_stored: bool
     ) -> None:
         try:
-            self._download(provider, content_url, video, seconds)
+            self._download(fetch, video, seconds)
         except (ProviderError, SceneFailure) as error:
             if not (reuse_stored or isinstance(error, JobGone)) or not self._find(key, video):
                 raise
@@ -204,12 +206,12 @@ class VideoStorageManager:
         """
         target = _temp_folder() / f"{uuid4()}.mp4"
         provider = factory.sora_server_of(video_content_url, openai_api_key)
-        self._download(provider, video_content_url, target, seconds)
+        self._download(partial(provider.fetch, video_content_url), target, seconds)
         return str(target)
 
-    def _download(self, provider: VideoProvider, content_url: str, target: Path, seconds: float | None) -> None:
+    def _download(self, fetch: Fetch, target: Path, seconds: float | None) -> None:
         with self._turn(DOWNLOAD_SECONDS if seconds is None else seconds) as seconds_left:
-            provider.fetch(content_url, target, seconds=seconds_left)
+            fetch(target, seconds=seconds_left)
 
     @contextmanager
     def _turn(self, seconds: float) -> Generator[float, None, None]:

@@ -1,8 +1,9 @@
-"""Video providers: servers that make a video of a prompt. VideoProvider is the seam; sora.py speaks `/v1/videos`."""
+"""Video providers: servers that make a video of a prompt. VideoProvider is the seam; each kind has a module."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Protocol
 
@@ -10,13 +11,32 @@ from generation_history.errors import ProviderUnavailable
 
 
 @dataclass(frozen=True)
+class FirstFrame:
+    """The image that a video begins with: an object of ours, by its key.
+
+    url is a signed link to it, and content its bytes: both are there when a request is posted, and only then.
+    """
+
+    key: str
+    media_type: str
+    url: str = field(default="", compare=False, repr=False)
+    content: bytes = field(default=b"", compare=False, repr=False)
+
+
+@dataclass(frozen=True)
 class VideoRequest:
-    """What is asked of a provider: size is WIDTHxHEIGHT, seconds the length of the video."""
+    """What is asked of a provider: model is its full name, size WIDTHxHEIGHT, seconds the length of the video.
+
+    None of the others says that nothing is asked of the kind.
+    """
 
     prompt: str
     model: str
     size: str
     seconds: int
+    sound: bool | None = None
+    seed: int | None = None
+    image: FirstFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -27,6 +47,7 @@ class VideoJob:
     was; any other one is the provider's, and means that it is still running. error_code is "moderation_blocked" for
     each of the names that this has. other_ids are further ones by which the provider may know the same job. answer is
     the provider's whole answer (bounded, storable, without our key) where it was not just what OpenAI's would be.
+    cost is what the provider says that the job costs, in US dollars.
     """
 
     id: str
@@ -42,6 +63,7 @@ class VideoJob:
     error_message: str | None = None
     other_ids: tuple[str, ...] = ()
     answer: str | None = None
+    cost: Decimal | None = None
 
     def is_of(self, request: VideoRequest) -> bool:
         """Whether this is a job of just this request; a job that hides its prompt is nobody's."""
@@ -77,12 +99,29 @@ class VideoProvider(Protocol):
         """Which server it is, kept with a scene: only this one knows the job."""
         ...
 
-    def submit(self, request: VideoRequest) -> VideoJob:
-        """The new, paid job. NotSent, Rejected and NotAllowed mean there is none; OutcomeUnknown that nobody knows."""
+    @property
+    def calls_back(self) -> bool:
+        """Whether a POST tells this provider where to call back, so that an event names the job of a lost answer."""
+        ...
+
+    @property
+    def lists_at_once(self) -> bool:
+        """Whether a job is in the provider's list as soon as there is one: then an empty list proves something."""
+        ...
+
+    def submit(self, request: VideoRequest, *, attempt_token: str) -> VideoJob:
+        """The new, paid job. NotSent, Rejected and NotAllowed mean there is none; OutcomeUnknown that nobody knows.
+
+        An event about the job names the token, where the provider calls back.
+        """
         ...
 
     def find(self, request: VideoRequest, *, since: datetime, until: datetime) -> Sequence[VideoJob]:
-        """The provider's jobs of just this request that were made within these times."""
+        """The provider's jobs of just this request that were made within these times; JobGone where it has no list."""
+        ...
+
+    def job_id_of(self, event_id: str, request: VideoRequest) -> str:
+        """The job's id, by which it is polled, of the id that an event about a job of this request names."""
         ...
 
     def poll(self, job_id: str) -> VideoJob:
@@ -92,16 +131,16 @@ class VideoProvider(Protocol):
         """
         ...
 
+    def cancel(self, job_id: str) -> None:
+        """Asks the provider to end the job; a poll tells what came of it. JobGone where it has no such job."""
+        ...
+
     def is_gone(self) -> bool:
         """Whether it answers as if it had no videos at all (404, 410): then its not knowing a job says nothing."""
         ...
 
-    def content_url(self, job_id: str) -> str:
-        """Where the finished job's video is fetched from."""
-        ...
-
-    def fetch(self, content_url: str, target: Path, *, seconds: float | None = None) -> int:
-        """The number of bytes of the video, which is then at target; nothing is left there after an error.
+    def fetch_video(self, job_id: str, target: Path, *, seconds: float | None = None) -> int:
+        """The number of bytes of the finished job's video, which is then at target; nothing is left after an error.
 
         It takes at most so many seconds.
         """

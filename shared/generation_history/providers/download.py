@@ -1,22 +1,60 @@
 """A video on its way from a provider to a file: bounded, whole, and an mp4."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
 import requests
 
-from generation_history.errors import SceneFailure
+from generation_history.errors import MachineFault, SceneFailure
 from generation_history.files import mp4
 from generation_history.files.machine_faults import machine_faults, shortage
 from generation_history.files.temp_space import TEMP_SPACE
+from generation_history.http_client import bounded
 from generation_history.models import FailureCode
-from generation_history.providers.http import chunks
+from generation_history.providers.http import TookTooLong, chunks
+from generation_history.urls import UnclearUrl
 
 #: Four of them at once fit into a function whose temporary files are in memory.
 MAX_VIDEO_BYTES = 128 * 1024 * 1024
+
+
+DOWNLOAD_SECONDS = 300.0
+
+
+def fetch(
+    open_response: Callable[[], requests.Response],
+    check_answer: Callable[[requests.Response], bytes],
+    target: Path,
+    *,
+    seconds: float | None,
+    trusted_hosts: frozenset[str],
+) -> int:
+    """The size in bytes of the mp4 now at target: whole, at most MAX_VIDEO_BYTES, made of an mp4's boxes.
+
+    It takes at most so many seconds, and never more than DOWNLOAD_SECONDS, waiting for room in the temporary folder
+    included. check_answer returns the first bytes of what may be a video, or none yet, and raises for what is none.
+    SceneFailure says what came instead of a video; MachineFault what this machine lacks.
+    """
+    limit = DOWNLOAD_SECONDS if seconds is None else min(seconds, DOWNLOAD_SECONDS)
+    try:
+        with bounded(limit, trusted_hosts=trusted_hosts), open_response() as response:
+            return save(response, check_answer(response), target, limit)
+    except TookTooLong:
+        discard(target)
+        raise SceneFailure("download_failed", f"the download took more than {limit:.0f} s") from None
+    except UnclearUrl as error:
+        raise SceneFailure("download_failed", f"the provider redirects to what is refused: {error}") from None
+    except (requests.RequestException, OSError, ValueError) as error:
+        discard(target)
+        if lack := shortage(error):
+            raise MachineFault(f"this machine cannot download: {lack}") from None
+        raise SceneFailure("download_failed", f"the download broke off: {type(error).__name__}") from None
+    except BaseException:
+        discard(target)
+        raise
 
 
 def first_bytes(response: requests.Response) -> bytes:

@@ -5,7 +5,7 @@ requests does the talking, over the sockets of http_client.py.
 
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing
 from typing import Any, cast
 
@@ -41,6 +41,20 @@ class Bearer(AuthBase):
         """The request, with the key on it if there is one."""
         if self._key:
             request.headers["Authorization"] = f"Bearer {self._key}"
+        return request
+
+
+class KeyHeader(AuthBase):
+    """Shows the key in a header of this name, or nothing at all where the value is empty."""
+
+    def __init__(self, name: str, value: str) -> None:
+        self._name = name
+        self._value = value
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """The request, with the key on it."""
+        if self._value:
+            request.headers[self._name] = self._value
         return request
 
 
@@ -149,17 +163,20 @@ def chunks(response: requests.Response) -> Iterator[bytes]:
         raise requests.ConnectionError(error) from error
 
 
-def get_across_redirects(session: Session, url: Url, *, key: str, download_hosts: frozenset[str]) -> requests.Response:
+def get_across_redirects(
+    session: Session, url: Url, *, auth: AuthBase, may_be_at: Callable[[str], bool], setting: str
+) -> requests.Response:
     """The answer at the end of at most MAX_REDIRECTS redirects, its body not read yet.
 
-    A redirect to another host is followed only to download_hosts, and never with the key. UnclearUrl for a redirect to
-    what parsers could read differently.
+    auth shows the key to the first URL's origin. A redirect to another one is followed only where a video may be at
+    that host, as the setting says, and never with the key. UnclearUrl for a redirect to what parsers could read
+    differently.
     """
     key_origin = url.origin
     for _ in range(MAX_REDIRECTS + 1):
         response = session.get(
             url.text,
-            auth=Bearer(key if url.origin == key_origin else None),
+            auth=auth if url.origin == key_origin else Bearer(None),
             headers={"Accept-Encoding": "identity"},
             timeout=(CONNECT_SECONDS, READ_SECONDS),
             allow_redirects=False,
@@ -171,6 +188,6 @@ def get_across_redirects(session: Session, url: Url, *, key: str, download_hosts
         url, origin_url = resolve(response.headers["Location"], url), url
         if (origin_url.scheme, url.scheme) == ("https", "http"):
             raise NotAllowed(f"the provider redirects to {url.host} without encryption")
-        if url.origin != key_origin and url.host not in download_hosts:
-            raise NotAllowed(f"the provider redirects to {url.host}, which SORA_DOWNLOAD_HOSTS does not name")
+        if url.origin != key_origin and not may_be_at(url.host):
+            raise NotAllowed(f"the provider redirects to {url.host}, which {setting} does not name")
     raise ProviderUnavailable("the provider redirects in circles")

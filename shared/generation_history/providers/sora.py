@@ -17,7 +17,6 @@ import requests
 from generation_history.errors import (
     InvalidValue,
     JobGone,
-    MachineFault,
     NotAllowed,
     NotConfigured,
     NotSent,
@@ -27,8 +26,8 @@ from generation_history.errors import (
     SceneFailure,
 )
 from generation_history.files import mp4
-from generation_history.files.machine_faults import shortage
 from generation_history.http_client import bounded
+from generation_history.provider_kinds import SORA, split_model
 from generation_history.providers import UnnamedAnswer, VideoJob, VideoRequest, answers, download, plain_values
 from generation_history.providers.answer_parts import is_page
 from generation_history.providers.http import (
@@ -36,7 +35,6 @@ from generation_history.providers.http import (
     READ_SECONDS,
     Bearer,
     Session,
-    TookTooLong,
     answering,
     get_across_redirects,
     never_left,
@@ -49,7 +47,6 @@ from generation_history.urls import UnclearUrl, as_address, is_below, parse_url
 SUBMIT_SECONDS = 60.0
 #: Looking through all pages of a list.
 FIND_SECONDS = 120.0
-DOWNLOAD_SECONDS = 300.0
 LIST_PAGE = 100
 MAX_LIST_PAGES = 20
 
@@ -61,7 +58,9 @@ _OVER_WITHOUT_A_VIDEO = frozenset({"failed", "cancelled", "expired"})
 class SoraProvider:
     """One `/v1/videos` server and the key to it; thread-safe."""
 
-    name = "sora"
+    name = SORA.name
+    calls_back = SORA.calls_back
+    lists_at_once = True
 
     def __init__(self, base_url: str, key: str, *, download_hosts: frozenset[str] = frozenset()) -> None:
         if not re.fullmatch("[!-~]+", key):
@@ -79,12 +78,12 @@ class SoraProvider:
         self._trusted_hosts = frozenset({self._base.host, *literal_hosts})
         self._local = threading.local()
 
-    def submit(self, request: VideoRequest) -> VideoJob:
+    def submit(self, request: VideoRequest, *, attempt_token: str = "") -> VideoJob:  # noqa: ARG002 - it calls nobody back
         """The new, paid job; posted once and never again here, whatever happens."""
         # Multipart, as OpenAI's client sends it: vLLM-Omni does not read JSON.
         form = {
             "prompt": (None, request.prompt),
-            "model": (None, request.model),
+            "model": (None, split_model(request.model)[1]),
             "size": (None, request.size),
             "seconds": (None, str(request.seconds)),
         }
@@ -240,6 +239,14 @@ class SoraProvider:
             return True
         return False
 
+    def job_id_of(self, event_id: str, request: VideoRequest) -> str:  # noqa: ARG002 - it is the same
+        """The id of an event is the job's."""
+        return event_id
+
+    def cancel(self, job_id: str) -> None:
+        """Rejected: a `/v1/videos` server has no way to end a job."""
+        raise Rejected(f"{self._host()} has no way to end the job {job_id}")
+
     def content_url(self, job_id: str) -> str:
         """Where the finished job's video is fetched from."""
         return f"{self.base_url}/videos/{quote(job_id, safe='')}/content"
@@ -249,39 +256,30 @@ class SoraProvider:
         return is_below(content_url, self._base)
 
     def fetch(self, content_url: str, target: Path, *, seconds: float | None = None) -> int:
-        """The size in bytes of the mp4 now at target: whole, at most MAX_VIDEO_BYTES, made of an mp4's boxes.
-
-        It takes at most so many seconds, and never more than DOWNLOAD_SECONDS, waiting for room in the temporary folder
-        included.
+        """The size in bytes of the mp4 now at target, as download.fetch() guarantees it.
 
         InvalidValue for a URL of another server than this one. SceneFailure says what came instead of a video;
         MachineFault what this machine lacks.
         """
         if not self.has(content_url):
             raise InvalidValue(_foreign_url(content_url))
-        limit = DOWNLOAD_SECONDS if seconds is None else min(seconds, DOWNLOAD_SECONDS)
-        try:
-            with (
-                bounded(limit, trusted_hosts=self._trusted_hosts),
-                get_across_redirects(
-                    self._session(), parse_url(content_url), key=self._key, download_hosts=self._download_hosts
-                ) as response,
-            ):
-                head = self._check_answer(response)
-                return download.save(response, head, target, limit)
-        except TookTooLong:
-            download.discard(target)
-            raise SceneFailure("download_failed", f"the download took more than {limit:.0f} s") from None
-        except UnclearUrl as error:
-            raise SceneFailure("download_failed", f"the provider redirects to what is refused: {error}") from None
-        except (requests.RequestException, OSError, ValueError) as error:
-            download.discard(target)
-            if lack := shortage(error):
-                raise MachineFault(f"this machine cannot download: {lack}") from None
-            raise SceneFailure("download_failed", f"the download broke off: {type(error).__name__}") from None
-        except BaseException:
-            download.discard(target)
-            raise
+        return download.fetch(
+            lambda: get_across_redirects(
+                self._session(),
+                parse_url(content_url),
+                auth=Bearer(self._key),
+                may_be_at=self._download_hosts.__contains__,
+                setting="SORA_DOWNLOAD_HOSTS",
+            ),
+            self._check_answer,
+            target,
+            seconds=seconds,
+            trusted_hosts=self._trusted_hosts,
+        )
+
+    def fetch_video(self, job_id: str, target: Path, *, seconds: float | None = None) -> int:
+        """As fetch(), of the finished job of this id."""
+        return self.fetch(self.content_url(job_id), target, seconds=seconds)
 
     def _check_answer(self, response: requests.Response) -> bytes:
         """The first bytes of what may be a video, whatever it is called, or none yet; an error says what it is not."""

@@ -7,13 +7,17 @@ moment at which its POST was intended.
 from typing import Any, Final, LiteralString
 from urllib.parse import urlsplit
 
+from generation_history.provider_settings import Limits
 from generation_history.providers import VideoRequest
-from generation_history.settings import Limits
+from generation_history.providers.catalogue import Model
 
 NO_LIMITS: Final = Limits()
 
-#: The US dollars that the requested job costs by the prices of now; null where there is no such price.
-COST: Final[LiteralString] = "cost_of(%(host)s, %(model)s, %(size)s, %(seconds)s)"
+#: The US dollars that the requested job costs by the prices of now; null where there is no such price. The table's
+#: prices go before the catalogue's.
+COST: Final[LiteralString] = (
+    "coalesce(cost_of(%(host)s, %(model)s, %(size)s, %(seconds)s), %(catalogue_cost)s::numeric)"
+)
 #: Throttled where one of the limits holds this owner's POST back.
 RESERVE_BUDGET: Final[LiteralString] = f"""
     select reserve_budget(%(owner_id)s, {COST}, %(most_running)s::integer, %(most_per_minute)s::integer,
@@ -21,9 +25,10 @@ RESERVE_BUDGET: Final[LiteralString] = f"""
 """
 
 
-def cost_params(base_url: str, request: VideoRequest) -> dict[str, Any]:
-    """The params of COST; a server's prices are found by its host."""
+def cost_params(base_url: str, request: VideoRequest, model: Model | None = None) -> dict[str, Any]:
+    """The params of COST; a server's prices are found by its host, or else in the catalogue's entry of the model."""
     return {
+        "catalogue_cost": model and model.cost(request),
         "host": urlsplit(base_url).hostname,
         "model": request.model,
         "size": request.size,

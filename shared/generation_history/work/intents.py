@@ -108,7 +108,9 @@ def key_of_intent(generation_id: UUID, scene_id: UUID, attempt: int) -> str:
 
 def fingerprint(request: VideoRequest) -> str:
     """A hash that is the same only for requests that ask for the same. The hash does not tell the prompt."""
-    fields = [request.prompt, request.model, request.size, request.seconds]
+    fields: list[object] = [request.prompt, request.model, request.size, request.seconds]
+    if (choices := (request.sound, request.seed, request.image and request.image.key)) != (None, None, None):
+        fields += choices
     return hashlib.sha256(json.dumps(fields).encode()).hexdigest()
 
 

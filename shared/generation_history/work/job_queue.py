@@ -48,6 +48,7 @@ class Job:
     status: Status
     prompt: str
     sora_video_id: str | None
+    provider: str | None
     provider_base_url: str | None
     bound_to: str | None
     #: Whether the provider itself gave the id, as its answer to our POST.
@@ -55,6 +56,9 @@ class Job:
     model: str | None
     size: str | None
     seconds: int | None
+    sound: bool | None
+    seed: int | None
+    image_key: str | None
     expired: bool
     intended_at: datetime | None
     intended_seconds_ago: float
@@ -102,7 +106,8 @@ class JobQueue:
         """What a job has of its scene and attempt, by the scene's id: of those scenes that are the owner's."""
         query = """
             select s.id, v.generation_id, v.variant_type, s.scene_number, w.attempt, s.status, s.sora_prompt as prompt,
-                w.sora_video_id, w.provider_base_url, s.model, s.size, s.seconds,
+                w.sora_video_id, w.provider, w.provider_base_url, s.model, s.size, s.seconds, s.sound, s.seed,
+                s.image_key,
                 case when a.sora_video_id = w.sora_video_id then a.provider_base_url end as bound_to,
                 coalesce(a.sora_video_id = w.sora_video_id and a.outcome in ('accepted', 'late')
                     and a.intended_at is not null, false) as accepted,
@@ -115,9 +120,10 @@ class JobQueue:
             join jobs j on j.scene_id = s.id
             left join attempts a on a.scene_id = s.id and a.attempt = coalesce(j.attempt, s.attempt)
             cross join lateral (
-                select s.attempt, s.sora_video_id, s.provider_base_url where coalesce(j.attempt, s.attempt) = s.attempt
+                select s.attempt, s.sora_video_id, s.provider, s.provider_base_url
+                where coalesce(j.attempt, s.attempt) = s.attempt
                 union all
-                select a.attempt, a.sora_video_id, a.provider_base_url where j.attempt <> s.attempt
+                select a.attempt, a.sora_video_id, a.provider, a.provider_base_url where j.attempt <> s.attempt
             ) w
             where s.id = any (%(scene_ids)s)
         """
@@ -176,7 +182,7 @@ class JobQueue:
             where scene_id = %(scene_id)s
         """
         rendering = """
-            update attempts set rendered_at = coalesce(rendered_at, now())
+            update attempts set rendered_at = coalesce(rendered_at, now()), cost = coalesce(%(cost)s, cost)
             where scene_id = %(scene_id)s and attempt = %(attempt)s
         """
         waiting = """
@@ -205,6 +211,7 @@ class JobQueue:
             claimed_at=job.claimed_at,
             sora_status=video.status[:50],
             expires_at=video.expires_at,
+            cost=video.cost,
             wait=poll_interval(job.age_seconds),
         )
 

@@ -6,8 +6,9 @@ from generation_history.errors import JobGone
 from generation_history.media.video_storage_manager import VideoStorageManager
 from generation_history.providers import UnnamedAnswer, VideoJob, VideoProvider
 from generation_history.work.job_queue import Job, JobQueue
+from generation_history.work.outcomes import Outcome
 from generation_history.work.provider_watch import ProviderWatch
-from generation_history.work.retry_policy import JobTaken, Outcome, after_poll
+from generation_history.work.retry_policy import JobTaken, after_poll
 from generation_history.work.submission import Submissions
 
 

@@ -4,11 +4,8 @@ decide() is the word on errors, before_step(), after_search() and after_poll() o
 """
 
 import logging
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
-from uuid import UUID
 
 from generation_history.errors import (
     HistoryError,
@@ -16,6 +13,7 @@ from generation_history.errors import (
     JobGone,
     LeaseLost,
     MachineFault,
+    NoCredit,
     NotAllowed,
     NotConfigured,
     NotSent,
@@ -31,7 +29,15 @@ from generation_history.models import FailureCode, ProviderState, Step
 from generation_history.providers import VideoJob
 from generation_history.providers.words import says_expired
 from generation_history.work.job_queue import Job
-from generation_history.work.submission import THROTTLE_SECONDS
+from generation_history.work.outcomes import (
+    Discard,
+    FailPermanently,
+    LeaveAlone,
+    Outcome,
+    PostAgain,
+    RetryLater,
+    Throttle,
+)
 
 #: How often in a row a provider may say that there is no such job, or send what is no video, before it is believed:
 #: a quarter of an hour, longer than a gateway takes to restart. Everything else is tried until the deadline, because
@@ -62,7 +68,11 @@ _NO_VIDEO: Final[Mapping[str, tuple[FailureCode, str]]] = {
 
 
 class ServerNotNamed(InternalError):
-    """SORA_BASE_URL does not name the server that knows the job: the job waits until somebody sets it."""
+    """No setting names the server that knows the job, or its key: the job waits until somebody sets that."""
+
+
+class ProviderPaused(InternalError):
+    """The provider that the job is for takes no POSTs in this run, as an earlier one has shown."""
 
 
 class ProviderGone(ProviderError):
@@ -79,62 +89,6 @@ class IntentNotStored(InternalError):
 
 class PostMadeNoJob(InternalError):
     """The bucket knows that the POST whose job is looked for made none."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What becomes of a job: how that is logged, and what it tells of the provider."""
-
-    reason: str = ""
-    log_level: int | None = None
-    #: The error that nobody expected, whose traceback is logged.
-    cause: Exception | None = None
-    provider_state: ProviderState | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class RetryLater(Outcome):
-    """The same step again: after a wait by the failures in a row, or what the provider named."""
-
-    failures: int | None = None
-    retry_after: float | None = None
-    answer: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class FailPermanently(Outcome):
-    """The scene is failed with this code."""
-
-    code: FailureCode
-    answer: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class PostAgain(Outcome):
-    """The POST provably made no job: it is made again later."""
-
-    retry_after: float | None = None
-    #: The token of an intent in the bucket that could not be taken back.
-    unsent: UUID | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Throttle(Outcome):
-    """The POST, which provably made no job, waits for so many seconds; no other one is begun for pause_seconds."""
-
-    seconds: float = THROTTLE_SECONDS
-    pause_seconds: float = 0.0
-    unsent: UUID | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Discard(Outcome):
-    """There is nothing to do any more."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LeaveAlone(Outcome):
-    """Another worker has the job: nothing is written."""
 
 
 def step_of(job: Job) -> Step:
@@ -159,9 +113,12 @@ def before_step(step: Step, job: Job) -> Outcome | None:
     return None
 
 
-def after_search(job: Job, reason: str, *, find_seconds: float) -> Outcome:
-    """What becomes of a POST without an answer whose job was not found in the provider's list for this reason."""
-    if job.intended_seconds_ago < find_seconds:
+def after_search(job: Job, reason: str, *, find_seconds: float, until_seconds: float = 0.0) -> Outcome:
+    """What becomes of a POST without an answer whose job was not found in the provider's list for this reason.
+
+    It is looked for until_seconds, where the list alone proves nothing, but not beyond the scene's deadline.
+    """
+    if job.intended_seconds_ago < find_seconds or (job.intended_seconds_ago < until_seconds and not job.overdue):
         return RetryLater(reason=reason)
     return FailPermanently(code="submit_unknown", reason=reason)
 
@@ -256,7 +213,21 @@ def _refused(step: Step, error: NotAllowed, job: Job) -> Outcome:
 
 def _gone_at_the_post(_step: Step, error: ProviderGone, _job: Job) -> Outcome:
     # The others would be answered alike: one POST in a run is enough to know.
-    return Throttle(reason=str(error), seconds=GONE_SECONDS, pause_seconds=math.inf, provider_state="gone")
+    return Throttle(reason=str(error), seconds=GONE_SECONDS, pauses_provider=True, provider_state="gone")
+
+
+def _no_credit(_step: Step, error: NoCredit, _job: Job) -> Outcome:
+    return Throttle(
+        reason=str(error),
+        seconds=GONE_SECONDS,
+        pauses_provider=True,
+        provider_state="refused",
+        log_level=logging.ERROR,
+    )
+
+
+def _paused(_step: Step, error: ProviderPaused, _job: Job) -> Outcome:
+    return Throttle(reason=str(error), seconds=GONE_SECONDS)
 
 
 def _gone(_step: Step, error: ProviderGone, job: Job) -> Outcome:
@@ -331,7 +302,9 @@ TABLE: Final[Sequence[tuple[frozenset[Step], type[Exception], Callable[[Step, An
     (_SUBMIT, NotSent, _not_sent),
     (_FIND, PostMadeNoJob, _made_no_job),
     (_SUBMIT | _FIND, OutcomeUnknown, _outcome_unknown),
+    (_SUBMIT, NoCredit, _no_credit),
     (_SUBMIT, NotAllowed, _refused_at_the_post),
+    (_SUBMIT, ProviderPaused, _paused),
     (_SUBMIT, ProviderGone, _gone_at_the_post),
     (_SUBMIT, Rejected, _rejected),
     (_ANY, NotAllowed, _refused),

@@ -15,9 +15,10 @@ from generation_history.backoff import backoff, jittered, poll_interval
 from generation_history.db.database import Database, Statement
 from generation_history.errors import Conflict
 from generation_history.ids import uuid7
+from generation_history.provider_settings import Limits
 from generation_history.providers import VideoJob, VideoRequest
+from generation_history.providers.catalogue import Model
 from generation_history.recordable import recordable, recordable_answer
-from generation_history.settings import Limits
 from generation_history.work.costs import COST, NO_LIMITS, RESERVE_BUDGET, budget_params, cost_params
 from generation_history.work.intents import fingerprint
 from generation_history.work.job_queue import CHECK_LEASE, RECORD_ANSWER, Job, write_under_lease
@@ -76,28 +77,30 @@ class Submissions:
         provider: str,
         base_url: str,
         request: VideoRequest,
+        model: Model | None = None,
         intended_at: datetime | None = None,
         limits: Limits = NO_LIMITS,
     ) -> datetime:
         """The intent to POST is committed: should we die now, the job comes back as "find" and is not posted again.
 
         Returns when that was, by the database's clock. What was posted before and is not known here any more is
-        intended_at then, not now.
+        intended_at then, not now. model is the catalogue's entry, which knows a price where the table has none.
 
         Throttled where the limits hold it back, LeaseLost where a caller has ended the scene or recorded a job for it
         since; nothing was written then.
         """
         attempt = f"""
             insert into attempts
-                (id, scene_id, owner_id, attempt, outcome, provider, provider_base_url, model, size, seconds,
-                 intended_at, cost, post_token, request_sha256)
+                (id, scene_id, owner_id, attempt, outcome, provider, provider_base_url, model, size, seconds, sound,
+                 seed, image_key, intended_at, cost, post_token, request_sha256)
             values (%(id)s, %(scene_id)s, %(owner_id)s, %(attempt)s, 'intended', %(provider)s, %(base_url)s, %(model)s,
-                %(size)s, %(seconds)s, coalesce(%(intended_at)s, now()),
+                %(size)s, %(seconds)s, %(sound)s, %(seed)s, %(image_key)s, coalesce(%(intended_at)s, now()),
                 {COST}, %(lease_token)s, %(request_sha256)s)
             on conflict on constraint attempts_scene_id_attempt_key
                 do update set outcome = 'intended', intended_at = excluded.intended_at, error_message = null,
                     provider = excluded.provider, provider_base_url = excluded.provider_base_url,
                     model = excluded.model, size = excluded.size, seconds = excluded.seconds, cost = excluded.cost,
+                    sound = excluded.sound, seed = excluded.seed, image_key = excluded.image_key,
                     post_token = excluded.post_token, request_sha256 = excluded.request_sha256
             returning intended_at
         """
@@ -126,7 +129,10 @@ class Submissions:
             base_url=base_url,
             intended_at=intended_at,
             request_sha256=fingerprint(request),
-            **cost_params(base_url, request),
+            sound=request.sound,
+            seed=request.seed,
+            image_key=request.image and request.image.key,
+            **cost_params(base_url, request, model),
             **budget_params(limits),
         )
         return attempt_rows[0]["intended_at"]
@@ -247,6 +253,17 @@ class Submissions:
             answer=recordable_answer(video.answer),
             wait=poll_interval(0),
         )
+
+    def read_event_ids(self, job: Job) -> list[str]:
+        """The provider's ids that verified events of this attempt's POSTs name, the oldest first."""
+        query = """
+            select sora_video_id from deliveries
+            where attempt_token = any (array(
+                select lease_token from posts where scene_id = %(scene_id)s and attempt = %(attempt)s))
+            order by received_at
+        """
+        rows = self._db.run(None, (query, {"scene_id": job.scene_id, "attempt": job.attempt}))
+        return list(dict.fromkeys(row["sora_video_id"] for row in rows))
 
     def accept_late(self, job: Job, video: VideoJob) -> LateAnswer:
         """What became of an accepted job that is not, or not any more, what its scene waits for.

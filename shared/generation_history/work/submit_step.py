@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from generation_history.errors import (
+    InvalidValue,
     NotAllowed,
     NotSent,
     OutcomeUnknown,
@@ -14,13 +15,16 @@ from generation_history.errors import (
     Throttled,
     Unavailable,
 )
+from generation_history.provider_settings import Limits
 from generation_history.providers import VideoProvider, VideoRequest
-from generation_history.settings import Limits, ProviderSettings
+from generation_history.providers.catalogue import Model
 from generation_history.work.intents import Intent
 from generation_history.work.job_queue import Job
+from generation_history.work.outcomes import Outcome, PostAgain, Throttle
 from generation_history.work.posts import Posts
 from generation_history.work.provider_watch import ProviderWatch
-from generation_history.work.retry_policy import Outcome, PostAgain, ProviderGone, Throttle, decide
+from generation_history.work.requests import Requests
+from generation_history.work.retry_policy import ProviderGone, decide
 from generation_history.work.submission import Submissions
 
 #: An intent that took longer to commit, or to put into the bucket, is not posted: somebody may look for its job
@@ -38,20 +42,21 @@ class SubmitStep:
         submissions: Submissions,
         posts: Posts,
         watch: ProviderWatch,
+        requests: Requests,
         *,
-        defaults: ProviderSettings,
         limits: Limits,
     ) -> None:
         self._submissions = submissions
         self._posts = posts
         self._watch = watch
-        self._defaults = defaults
+        self._requests = requests
         self._limits = limits
 
     def __call__(self, job: Job) -> Outcome | None:
         """What becomes of a POST that made no job; None where the job is accepted, or another's to go on with."""
-        provider, request = self._watch.first, request_of(job, self._defaults)
-        intended_at = self._record_intent(job, provider, request)
+        provider = self._watch.provider_to_ask(self._requests.model_name(job))
+        request, model = self._checked_request(job)
+        intended_at = self._record_intent(job, provider, request, model)
         if intended_at is None:
             return None
         start = time.monotonic()
@@ -62,7 +67,17 @@ class SubmitStep:
             return self._withdraw_post(job, provider, NotSent(STOOD_STILL), intent)
         return self._post(job, provider, request, intent)
 
-    def _record_intent(self, job: Job, provider: VideoProvider, request: VideoRequest) -> datetime | None:
+    def _checked_request(self, job: Job) -> tuple[VideoRequest, Model | None]:
+        """What is asked for, and the model that can do it; Rejected, before anything is paid, where none can."""
+        try:
+            request = self._requests.of(job)
+            return request, self._requests.model_of(request)
+        except InvalidValue as error:
+            raise Rejected(str(error)) from None
+
+    def _record_intent(
+        self, job: Job, provider: VideoProvider, request: VideoRequest, model: Model | None
+    ) -> datetime | None:
         """Since when the intent stands in the database, and just now: only then may the job be posted.
 
         None where it was posted before, as the bucket knows.
@@ -70,7 +85,12 @@ class SubmitStep:
         start = time.monotonic()
         try:
             intended_at = self._submissions.record_submit_intent(
-                job, provider=provider.name, base_url=provider.base_url, request=request, limits=self._limits
+                job,
+                provider=provider.name,
+                base_url=provider.base_url,
+                request=request,
+                model=model,
+                limits=self._limits,
             )
         except Throttled:
             # A limit throttles what is to be paid, not what was.
@@ -92,7 +112,7 @@ class SubmitStep:
 
     def _post(self, job: Job, provider: VideoProvider, request: VideoRequest, intent: Intent) -> Outcome | None:
         try:
-            video = provider.submit(request)
+            video = provider.submit(request, attempt_token=str(intent.token))
         except (NotSent, NotAllowed, Rejected) as error:
             return self._withdraw_post(job, provider, error, intent)
         # First of all: nothing may come between a paid job and its id in the row.
@@ -118,13 +138,3 @@ class SubmitStep:
             except ProviderGone as provider_gone:
                 return provider_gone
         return error
-
-
-def request_of(job: Job, defaults: ProviderSettings) -> VideoRequest:
-    """What is asked of a provider for this job."""
-    return VideoRequest(
-        prompt=job.prompt,
-        model=job.model or defaults.model,
-        size=job.size or defaults.size,
-        seconds=job.seconds or defaults.seconds,
-    )

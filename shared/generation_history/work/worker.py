@@ -1,40 +1,35 @@
 """Worker: the loop that runs several jobs' steps at once until a deadline, and carries out what becomes of them."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from functools import cached_property
 
-from generation_history import bootstrap, logs, settings
+from generation_history import bootstrap, logs, provider_settings, settings
 from generation_history.errors import HistoryError, Unavailable
 from generation_history.ids import short_id
 from generation_history.media.video_storage_manager import VideoStorageManager
 from generation_history.models import Step
-from generation_history.providers import factory
+from generation_history.provider_settings import Limits
+from generation_history.providers import VideoProvider, factory
 from generation_history.providers.factory import Providers
-from generation_history.settings import Limits, ProviderSettings
+from generation_history.record.video_models import VideoModels
+from generation_history.work import requests as work_requests
 from generation_history.work.costs import NO_LIMITS
 from generation_history.work.find_step import FindStep
 from generation_history.work.housekeeping import Housekeeping
 from generation_history.work.intents import Intents
 from generation_history.work.job_queue import Job, JobQueue
 from generation_history.work.monitoring import Monitoring
+from generation_history.work.outcomes import Discard, FailPermanently, Outcome, PostAgain, RetryLater, Throttle
 from generation_history.work.poll_step import PollStep
 from generation_history.work.posts import Posts
 from generation_history.work.provider_watch import ProviderWatch
-from generation_history.work.retry_policy import (
-    Discard,
-    FailPermanently,
-    Outcome,
-    PostAgain,
-    RetryLater,
-    Throttle,
-    before_step,
-    decide,
-    step_of,
-)
+from generation_history.work.requests import Requests
+from generation_history.work.retry_policy import before_step, decide, step_of
 from generation_history.work.store_step import StoreStep
 from generation_history.work.submission import Submissions
 from generation_history.work.submit_step import SubmitStep
@@ -62,8 +57,8 @@ class Worker:
         housekeeping: Housekeeping,
         videos: VideoStorageManager,
         providers: Providers,
+        requests: Requests,
         *,
-        defaults: ProviderSettings,
         concurrency: int,
         lease_seconds: int,
         find_seconds: int,
@@ -76,7 +71,7 @@ class Worker:
         self._watch = ProviderWatch(providers, queue, monitoring)
         self._housekeeping = housekeeping
         self._videos = videos
-        self._defaults = defaults
+        self._requests = requests
         self._concurrency = concurrency
         self._lease_seconds = lease_seconds
         self._find_seconds = find_seconds
@@ -161,10 +156,8 @@ class Worker:
         intents = self._intents or Intents(self._videos.object_store)
         posts = Posts(self._submissions, intents, seconds_left=self._seconds_left)
         return {
-            "submit": SubmitStep(self._submissions, posts, self._watch, defaults=self._defaults, limits=self._limits),
-            "find": FindStep(
-                self._submissions, posts, self._watch, defaults=self._defaults, find_seconds=self._find_seconds
-            ),
+            "submit": SubmitStep(self._submissions, posts, self._watch, self._requests, limits=self._limits),
+            "find": FindStep(self._submissions, posts, self._watch, self._requests, find_seconds=self._find_seconds),
             "poll": PollStep(self._queue, self._submissions, self._videos, self._watch),
             "store": StoreStep(self._queue, self._videos, self._watch, seconds_left=self._seconds_left),
         }
@@ -225,14 +218,19 @@ class Worker:
                 self._submissions.retry_unsent(job, reason, retry_after=retry_after, unsent=unsent)
             case Throttle(reason=reason, seconds=seconds, unsent=unsent):
                 self._submissions.throttle(job, reason, seconds=seconds, unsent=unsent)
-                self._pause_submitting(outcome.pause_seconds, reason)
+                is_paused = outcome.pauses_provider and self._watch.pause(self._provider_of(job, step), reason)
+                self._pause_submitting(math.inf if is_paused else outcome.pause_seconds, reason)
             case Discard():
                 self._queue.discard(job)
             case _:
                 """Another worker has it."""
         if outcome.provider_state is not None:
-            provider = self._watch.first if step == "submit" else self._watch.provider_of(job)
-            self._watch.record_state(provider, outcome.provider_state, outcome.reason)
+            self._watch.record_state(self._provider_of(job, step), outcome.provider_state, outcome.reason)
+
+    def _provider_of(self, job: Job, step: Step) -> VideoProvider:
+        if step == "submit":
+            return self._watch.provider_of_model(self._requests.model_name(job))
+        return self._watch.provider_of(job)
 
     def _pause_submitting(self, seconds: float, reason: str) -> None:
         """Nothing is claimed to submit for so long: that would be throttled as well."""
@@ -244,8 +242,9 @@ class Worker:
 def from_settings() -> Worker:
     """A worker as the environment describes it; NotConfigured names what is missing."""
     worker_settings = settings.worker()
-    providers = factory.from_settings()
     db = bootstrap.work_database()
+    models = VideoModels(db)
+    providers, requests = factory.from_settings(models.catalogue), work_requests.from_settings(models.catalogue)
     settings.spaces()
     return Worker(
         JobQueue(db, lease_seconds=worker_settings.lease_seconds),
@@ -254,9 +253,9 @@ def from_settings() -> Worker:
         Housekeeping(db),
         VideoStorageManager(downloads=worker_settings.downloads),
         providers,
-        defaults=settings.provider(),
+        requests,
         concurrency=worker_settings.concurrency,
         lease_seconds=worker_settings.lease_seconds,
         find_seconds=worker_settings.find_seconds,
-        limits=settings.limits(),
+        limits=provider_settings.limits(),
     )
