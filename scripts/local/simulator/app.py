@@ -15,11 +15,14 @@ from scripts.local.simulator.misbehaviour import Misbehaviour
 from scripts.local.simulator.request_log import record_arrivals
 from scripts.local.simulator.service import Service
 from scripts.local.simulator.videos import asked_prompt, check_key, videos
+from scripts.local.simulator.webhooks import Webhooks
 
 LARGEST_BODY = 64 * 1024 * 1024
 
 
-def create_app(service: Service, manner: Manner, faults: Faults, kinds: Mapping[str, Kind]) -> Flask:
+def create_app(
+    service: Service, manner: Manner, faults: Faults, kinds: Mapping[str, Kind], webhooks: Webhooks
+) -> Flask:
     """A Flask app that answers `/v1/videos` in this manner, and the paths of these kinds."""
     app = Flask(__name__)
     app.json = _PlainJson(app)
@@ -39,7 +42,7 @@ def create_app(service: Service, manner: Manner, faults: Faults, kinds: Mapping[
     record_arrivals(app, service.jobs, prompt)
     misbehaviour = Misbehaviour(faults, speaker, service.end_event)
     for blueprint in (
-        control.control(service, faults),
+        control.control(service, faults, webhooks),
         videos(service, manner),
         *(each.routes() for each in kinds.values()),
     ):

@@ -9,15 +9,17 @@ from scripts.local.simulator.faults import Faults
 from scripts.local.simulator.jobs import Posts
 from scripts.local.simulator.kind import read_body
 from scripts.local.simulator.service import Service
+from scripts.local.simulator.webhooks import Webhooks
 
 NAME = "simulator"
 
 
-def control(service: Service, faults: Faults) -> Blueprint:
+def control(service: Service, faults: Faults, webhooks: Webhooks) -> Blueprint:
     """The routes that look at the jobs, and that look at and change the faults and the switches."""
     routes = Blueprint(NAME, __name__, url_prefix="/simulator")
     _show(routes, service)
     _change(routes, service, faults)
+    _tell(routes, webhooks)
     return routes
 
 
@@ -89,3 +91,15 @@ def _change(routes: Blueprint, service: Service, faults: Faults) -> None:
     def rotate_keys() -> Mapping[str, Any]:
         service.keys.rotate()
         return {}
+
+
+def _tell(routes: Blueprint, webhooks: Webhooks) -> None:
+    """The routes of the webhooks."""
+
+    @routes.get("/webhooks")
+    def list_deliveries() -> Mapping[str, Any]:
+        return {"webhooks": webhooks.every()}
+
+    @routes.post("/webhooks")
+    def send_again() -> Mapping[str, Any]:
+        return {"statuses": webhooks.send_again(request.args["job_id"])}

@@ -84,10 +84,12 @@ class Fal(Kind):
         """There is no such request."""
         return ApiError(404, "Request not found")
 
-    def event(self, job: Job, occasion: Occasion) -> Event | None:
+    def occasions(self, job: Job) -> Sequence[Occasion]:  # noqa: ARG002
+        """Its end alone."""
+        return ("completed",)
+
+    def event(self, job: Job, occasion: Occasion, url: str) -> Event:  # noqa: ARG002
         """The result, or why there is none; signed over its digest."""
-        if occasion != "completed":
-            return None
         failure = _failure(job)
         body: dict[str, Any] = {"request_id": job.id, "gateway_request_id": job.id}
         if failure is None:

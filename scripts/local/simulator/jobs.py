@@ -205,6 +205,10 @@ class Jobs:
             row = connection.execute(_GET, [job_id]).fetchone()
         return None if row is None or row["deleted"] or row["kind"] != kind else _job(row)
 
+    def numbered(self, seq: int, *, kind: str) -> Job | None:
+        """This kind's job of this number, or None if there is none or it was deleted."""
+        return next((job for job in self.of_kind(kind) if job.seq == seq), None)
+
     def of_kind(self, kind: str) -> list[Job]:
         """This kind's jobs that were not deleted, newest first."""
         with self.transaction() as connection:

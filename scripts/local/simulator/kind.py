@@ -95,9 +95,13 @@ class Kind(ABC):
     def not_found(self) -> ApiError:
         """The answer about a job that there is not."""
 
-    def event(self, job: Job, occasion: Occasion) -> Event | None:  # noqa: ARG002
-        """What is sent to the job's webhook on this occasion; None if this kind sends nothing then."""
-        return None
+    def occasions(self, job: Job) -> Sequence[Occasion]:  # noqa: ARG002
+        """When something is sent to the job's webhook."""
+        return ()
+
+    def event(self, job: Job, occasion: Occasion, url: str) -> Event:
+        """What is sent to this URL, which the job's POST named."""
+        raise NotImplementedError(self.name, occasion, url, job)
 
     def find(self, job_id: str) -> Job:
         """The kind's job of this id."""

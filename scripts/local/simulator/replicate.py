@@ -93,10 +93,13 @@ class Replicate(Kind):
         """There is no such prediction."""
         return ApiError(404, "The requested resource could not be found.")
 
-    def event(self, job: Job, occasion: Occasion) -> Event | None:
-        """The whole prediction, with its input; only for the occasions that the POST named."""
-        if occasion not in job.detail("events"):
-            return None
+    def occasions(self, job: Job) -> Sequence[Occasion]:
+        """Its start and its end, as far as the POST wants to know of them."""
+        occasions: tuple[Occasion, ...] = ("start", "completed")
+        return [occasion for occasion in occasions if occasion in job.detail("events")]
+
+    def event(self, job: Job, occasion: Occasion, url: str) -> Event:  # noqa: ARG002
+        """The whole prediction, with its input."""
         body = as_json(self._prediction(job))
         message_id = f"msg_{job.id}_{occasion}"
         return Event(body, self.service.keys.replicate_headers(message_id, body, self.service.jobs.clock()))

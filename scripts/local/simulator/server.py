@@ -20,6 +20,7 @@ from scripts.local.simulator.render_queue import Studio
 from scripts.local.simulator.service import Service
 from scripts.local.simulator.throttle import Pace
 from scripts.local.simulator.webhook_keys import WebhookKeys
+from scripts.local.simulator.webhooks import Webhooks
 
 HOST = "127.0.0.1"
 FILES_HOST = "127.0.0.2"
@@ -59,10 +60,15 @@ def simulator(
         end_event = threading.Event()
         faults = Faults()
         service = Service(jobs, studio, Leaks(jobs), WebhookKeys(jobs), api_key, pace, end_event)
-        app = create_app(service, MANNERS[manner], faults, all_kinds(service))
+        kinds = all_kinds(service)
+        webhooks = Webhooks(service, kinds, faults)
+        service.announce = webhooks.announce
+        closing.callback(webhooks.close)
+        app = create_app(service, MANNERS[manner], faults, kinds, webhooks)
         closing.callback(end_event.set)
         port = _serve(closing, app, HOST, port)
         service.files_url = f"http://{_files_host(closing, app, port)}:{port}"
+        webhooks.start()
         yield f"http://{HOST}:{port}/v1"
 
 
