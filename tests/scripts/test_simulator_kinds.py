@@ -1,10 +1,16 @@
 """What the simulator's kinds say of keys, inputs, jobs and files, seen by a client that tolerates nothing."""
 
+import sqlite3
+
 import pytest
 import requests
 
-from tests.scripts.conftest import FILM
-from tests.support.kinds import FAL_MODEL, KINDS
+from scripts.local.simulator.jobs import Timing
+from scripts.local.simulator.server import simulator
+from tests.scripts.conftest import FILM, KEY
+from tests.support.kinds import FAL_MODEL, KINDS, KindsClient
+from tests.support.scripted_server import answer
+from tests.support.waiting import eventually
 
 HOUR = 3600
 HISTORY = "/fal-api/v1/models/requests/by-endpoint"
@@ -15,6 +21,7 @@ LIVES = {
     "runway": ["PENDING", "RUNNING", "SUCCEEDED"],
     "gemini": ["queued", "in_progress", "completed"],
 }
+FAILED = {"fal": "COMPLETED", "replicate": "failed", "runway": "FAILED", "gemini": "failed"}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -393,3 +400,52 @@ def test_the_body_and_the_headers_that_matter_are_kept_as_they_came(kinds):
 
 def test_an_unknown_switch_is_refused(kinds):
     assert requests.put(f"{kinds.base_url}/simulator/switches", json={"fal": True}, timeout=10).status_code == 400
+
+
+# ---------------------------------------------------------------- restarts and hosts
+
+
+def test_a_key_that_is_shown_to_the_host_of_files_under_a_path_of_the_api_is_recorded(kinds):
+    files = kinds.base_url.replace("127.0.0.1", "127.0.0.2")
+    answer = kinds.get("replicate", f"{files}/replicate/v1/predictions")
+
+    assert answer.status_code == 404
+    assert [leak["kind"] for leak in kinds.control("GET", "leaks")["leaks"]] == ["replicate"]
+
+
+@pytest.fixture
+def start(tmp_path, clock):
+    def start():
+        return simulator(tmp_path / "data", api_key=KEY, timing=Timing(10, 10, HOUR), clock=clock)
+
+    return start
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_simulator_that_starts_again_knows_its_jobs_and_sends_what_it_owes(start, clock, scripted, kind):
+    scripted.script(answer(200))
+    with start() as base_url:
+        job_id = KindsClient(base_url, key=KEY).made(kind, "a cat [fail]", webhook=scripted.base_url)
+    clock.move(20)
+    with start() as base_url:
+        kinds = KindsClient(base_url, key=KEY)
+
+        assert kinds.shown(kind, job_id)["status"] == FAILED[kind]
+        assert kinds.arrivals() == [(kind, "a cat [fail]", "accepted")]
+        if kind != "runway":
+            eventually(
+                lambda: [each["state"] for each in kinds.control("GET", "webhooks")["webhooks"]] == ["delivered"]
+            )
+
+
+def test_a_folder_of_an_earlier_version_goes_on(start, tmp_path):
+    with start() as base_url:
+        headers = {"Authorization": f"Bearer {KEY}"}
+        made = requests.post(f"{base_url}/videos", data={"prompt": "a cat [fail]"}, headers=headers, timeout=10).json()
+    with sqlite3.connect(tmp_path / "data" / "jobs.sqlite3") as connection:
+        for table, column in (("jobs", "kind"), ("jobs", "body"), ("jobs", "details"), ("arrivals", "kind")):
+            connection.execute(f"alter table {table} drop column {column}")
+    connection.close()
+    with start() as base_url:
+        assert requests.get(f"{base_url}/videos/{made['id']}", headers=headers, timeout=10).json() == made
+        assert KindsClient(base_url, key=KEY).arrivals() == [("sora", "a cat [fail]", "accepted")]

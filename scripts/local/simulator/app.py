@@ -7,7 +7,7 @@ from flask.json.provider import DefaultJSONProvider
 
 from scripts.local.simulator import control
 from scripts.local.simulator.dialects import Manner
-from scripts.local.simulator.errors import answer_errors
+from scripts.local.simulator.errors import ApiError, answer_errors
 from scripts.local.simulator.faults import Faults
 from scripts.local.simulator.kind import Kind, Speaker, read_body
 from scripts.local.simulator.kinds import kind_of
@@ -52,6 +52,9 @@ def create_app(
     def before() -> Response | None:
         if request.blueprint == control.NAME:
             return None
+        if service.is_astray():
+            service.record_leak(speaker().name)
+            raise ApiError(404, "This host has files alone.")
         name = (request.endpoint or "").rpartition(".")[2]
         response = misbehaviour.answer_instead("everything")
         if response is None and service.api_key is not None:

@@ -219,7 +219,7 @@ class Fal(Kind):
 
     def _urls(self, job: Job) -> Mapping[str, str]:
         """The paths of the job: they have its owner and app, and drop the rest of its endpoint."""
-        url = f"{job.detail('base_url')}/fal/{job.detail('path')}/requests/{job.id}"
+        url = f"{self.service.base_url}/fal/{job.detail('path')}/requests/{job.id}"
         return {"response_url": url, "status_url": f"{url}/status", "cancel_url": f"{url}/cancel"}
 
     def _output(self, job: Job) -> Mapping[str, Any]:

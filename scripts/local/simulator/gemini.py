@@ -197,7 +197,7 @@ class Gemini(Kind):
     def _output(self, job: Job) -> Sequence[Mapping[str, Any]]:
         if job.error_code is not None:
             return []
-        url = f"{job.detail('base_url')}/gemini/v1beta/files/sim{job.seq:09d}:download?alt=media"
+        url = f"{self.service.base_url}/gemini/v1beta/files/sim{job.seq:09d}:download?alt=media"
         return [{"type": "video", "mime_type": "video/mp4", "uri": url}]
 
 

@@ -123,10 +123,9 @@ class Kind(ABC):
 
     def refuse_keys(self) -> None:
         """Guarantees that the request shows no key; one that does is recorded, and refused."""
-        for header in ("Authorization", "X-Goog-Api-Key"):
-            if header in request.headers:
-                self.service.record_leak(self.name, header, request.path)
-                raise ApiError(400, f"{header} is not accepted here.")
+        header = self.service.record_leak(self.name)
+        if header is not None:
+            raise ApiError(400, f"{header} is not accepted here.")
 
 
 def read_body() -> dict[str, Any]:

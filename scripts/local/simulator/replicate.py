@@ -178,7 +178,7 @@ class Replicate(Kind):
         is_removed = is_over and now >= job.finished_at() + job.expires_after
         body = json.loads(job.body)
         has_output = status == "succeeded" and job.error_code is None and not is_removed
-        url = f"{job.detail('base_url')}/replicate/v1/predictions/{job.id}"
+        url = f"{self.service.base_url}/replicate/v1/predictions/{job.id}"
         return {
             "id": job.id,
             "model": job.model,

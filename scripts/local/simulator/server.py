@@ -42,7 +42,9 @@ def simulator(
     pace: Pace = USUAL_PACE,
     content: Path | None = None,
 ) -> Generator[str]:
-    """A simulator listens on loopback until the block ends; yields its base URL, which ends in /v1.
+    """A simulator listens on loopback until the block ends; yields the base URL of its /v1/videos, which ends in /v1.
+
+    The other kinds are on the same port, at the paths that their modules name.
 
     Port 0 is a free one. `data` is made if it does not exist, and belongs to one simulator at a time. It answers in
     the manner of one server of the dialect; content comes at this pace, and is this file if one is given.
@@ -67,6 +69,7 @@ def simulator(
         app = create_app(service, MANNERS[manner], faults, kinds, webhooks)
         closing.callback(end_event.set)
         port = _serve(closing, app, HOST, port)
+        service.api_url = f"http://{HOST}:{port}"
         service.files_url = f"http://{_files_host(closing, app, port)}:{port}"
         webhooks.start()
         yield f"http://{HOST}:{port}/v1"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from flask import Response, g, request, send_file
+from flask import Response, g, has_request_context, request, send_file
 
 from scripts.local.simulator.create_request import PROMPT_LENGTH, CreateRequest
 from scripts.local.simulator.directives import Directives, read_directives
@@ -17,6 +17,7 @@ from scripts.local.simulator.switches import Switches
 from scripts.local.simulator.throttle import Pace
 from scripts.local.simulator.webhook_keys import WebhookKeys
 
+_KEY_HEADERS = ("Authorization", "X-Goog-Api-Key")
 #: Of a POST, what tests want to know of its headers; never a key.
 _TOLD_HEADERS = ("X-Fal-No-Retry", "X-App-Fal-Disable-Fallback", "X-Fal-Store-IO", "X-Runway-Version", "Prefer")
 
@@ -35,6 +36,7 @@ class Service:
     end_event: threading.Event
     #: Where the files of fal, Replicate and Runway lie: another host than the API's, where the machine has one.
     files_url: str = ""
+    api_url: str = ""
     switches: Switches = field(default_factory=Switches)
     #: Called with each new job that has a webhook, before its POST is answered.
     announce: Callable[[Job], None] = lambda _: None
@@ -62,7 +64,17 @@ class Service:
         """Where this POST's job comes from."""
         headers = {name: request.headers[name] for name in _TOLD_HEADERS if name in request.headers}
         body = request.get_data(as_text=True)
-        return Origin(kind, body, {**details, "headers": headers, "base_url": request.host_url.rstrip("/")}, lives)
+        return Origin(kind, body, {**details, "headers": headers}, lives)
+
+    @property
+    def base_url(self) -> str:
+        """Where whoever asks found the API; in a webhook, where it is."""
+        return request.host_url.rstrip("/") if has_request_context() else self.api_url
+
+    def is_astray(self) -> bool:
+        """Whether the request came to the host of files and asks for no file."""
+        is_there = request.host_url.rstrip("/") == self.files_url != self.api_url
+        return is_there and not request.path.startswith("/cdn/")
 
     def cancel(self, job: Job) -> bool:
         """Whether the job was running, so that it is cancelled now; one that is unstoppable only says so."""
@@ -79,9 +91,12 @@ class Service:
         fault = g.get("fault")
         return fault.fault.seconds if fault is not None and fault.fault.kind == "omit" else 0.0
 
-    def record_leak(self, kind: str, header: str, path: str) -> None:
-        """A key was shown where none may be."""
-        self.leaks.add({"kind": kind, "header": header, "path": path})
+    def record_leak(self, kind: str) -> str | None:
+        """The header of a key that this request shows where none may be, and that is kept; None if it shows none."""
+        header = next((name for name in _KEY_HEADERS if name in request.headers), None)
+        if header is not None:
+            self.leaks.add({"kind": kind, "header": header, "path": request.path})
+        return header
 
 
 def short_prompt(fields: object, name: str) -> str:
