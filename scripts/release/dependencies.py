@@ -2,7 +2,8 @@
 
 deptry reads pyproject.toml, or requirements files where it finds no [project]; so it is run once for each, with the
 exceptions that [tool.deptry] in pyproject.toml has for all of them. A list that nothing is imported from
-(requirements-aws.in and requirements-uv.in) is of commands: each is looked for in the files that run it.
+(requirements-aws.in, requirements-sdks.in, requirements-uv.in) has an environment of its own: each package is looked for
+in the file that runs or imports it.
 """
 
 import json
@@ -29,6 +30,12 @@ COMMANDS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
     "requirements-aws.in": {
         "aws-sam-translator": ("samtranslator", "tests/deploy/test_aws.py"),
         "cfn-lint": ("cfn-lint", "tests/deploy/test_aws.py"),
+    },
+    "requirements-sdks.in": {
+        "fal-client": ("import fal_client", "tests/support/sdks/drive_fal.py"),
+        "google-genai": ("from google import genai", "tests/support/sdks/drive_gemini.py"),
+        "replicate": ("import replicate", "tests/support/sdks/drive_replicate.py"),
+        "runwayml": ("import runwayml", "tests/support/sdks/drive_runway.py"),
     },
     "requirements-uv.in": {"uv": (".venv/bin/uv", "scripts/setup.sh")},
 }

@@ -12,7 +12,7 @@ from scripts.release import dependencies
 
 ROOT = Path(__file__).resolve().parents[2]
 LISTS = ("layers/data/requirements.in", "layers/media/requirements.in", "requirements-dev.in")
-COMMANDS = ("requirements-aws.in", "requirements-uv.in")
+COMMANDS = ("requirements-aws.in", "requirements-sdks.in", "requirements-uv.in")
 #: Installed, and imported by nothing of ours.
 UNUSED = "graphql-core"
 

@@ -1,93 +1,75 @@
-"""The routes of `/v1/videos`, as OpenAI's client calls them, in one server's manner."""
+"""The whole server: `/v1/videos`, the kinds beside it, faults on all of them, and the routes that control them."""
 
-import hmac
-import re
-import threading
 from collections.abc import Mapping
-from typing import Any, cast
 
-from flask import Flask, Response, g, request, send_file
+from flask import Flask, Response, request
 from flask.json.provider import DefaultJSONProvider
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from scripts.local.simulator import control
-from scripts.local.simulator.create_request import PROMPT_LENGTH, CreateRequest, check_fields
 from scripts.local.simulator.dialects import Manner
-from scripts.local.simulator.directives import Directives, read_directives
 from scripts.local.simulator.errors import ApiError, answer_errors
-from scripts.local.simulator.faults import Faults, Place
-from scripts.local.simulator.job import Job
-from scripts.local.simulator.jobs import Jobs, Order
+from scripts.local.simulator.faults import Faults
+from scripts.local.simulator.kind import Kind, Speaker, read_body
+from scripts.local.simulator.kinds import kind_of
 from scripts.local.simulator.misbehaviour import Misbehaviour
-from scripts.local.simulator.render_queue import Studio, Variant
 from scripts.local.simulator.request_log import record_arrivals
-from scripts.local.simulator.throttle import Pace
+from scripts.local.simulator.service import Service
+from scripts.local.simulator.videos import asked_prompt, check_key, videos
+from scripts.local.simulator.webhooks import Webhooks
 
 LARGEST_BODY = 64 * 1024 * 1024
-LARGEST_PAGE = 100
-MEDIA_TYPES: dict[Variant, str] = {"video": "video/mp4", "thumbnail": "image/webp", "spritesheet": "image/jpeg"}
 
 
 def create_app(
-    jobs: Jobs, studio: Studio, manner: Manner, *, end_event: threading.Event, api_key: str | None, pace: Pace
+    service: Service, manner: Manner, faults: Faults, kinds: Mapping[str, Kind], webhooks: Webhooks
 ) -> Flask:
-    """A Flask app that answers `/v1/videos` from these jobs; without an api key it lets everyone in.
-
-    Nothing it sends waits any longer once `end_event` is set.
-    """
+    """A Flask app that answers `/v1/videos` in this manner, and the paths of these kinds."""
     app = Flask(__name__)
     app.json = _PlainJson(app)
     app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = LARGEST_BODY
-    answer_errors(app, manner.envelope)
-    faults = Faults()
-    misbehaviour = Misbehaviour(faults, manner.envelope, end_event)
-    app.register_blueprint(control.control(jobs, faults))
-    record_arrivals(app, jobs, lambda: _prompt(manner))
 
-    # An endpoint's name is the place of its faults.
-    @app.post("/v1/videos", endpoint="create")
-    def create_video() -> Mapping[str, Any]:
-        create_request, directives = _read_request(jobs, manner)
-        job = jobs.add(manner.new_id(), create_request, directives)
-        g.job_id = job.id
-        studio.start(job)
-        return manner.video(job, jobs.clock())
+    def kind() -> Kind | None:
+        return kind_of(request.path, kinds)
 
-    @app.get("/v1/videos", endpoint="list")
-    def list_videos() -> Mapping[str, Any]:
-        return _page(jobs, manner)
+    def speaker() -> Speaker:
+        return kind() or manner
 
-    @app.get("/v1/videos/<job_id>", endpoint="retrieve")
-    def retrieve_video(job_id: str) -> tuple[Mapping[str, Any], int]:
-        return manner.retrieved(_find_job(jobs, job_id), jobs.clock())
+    def prompt() -> str:
+        asked = kind()
+        return asked.prompt(read_body()) if asked else asked_prompt(manner)
 
-    @app.get("/v1/videos/<job_id>/content", endpoint="content")
-    def download_content(job_id: str) -> Response:
-        variant = manner.variant(request.args.get("variant"))
-        job = _find_job(jobs, job_id)
-        manner.check_content(job, jobs.clock())
-        return pace.set(send_file(studio.file(job, variant), mimetype=MEDIA_TYPES[variant]), end_event)
-
-    @app.delete("/v1/videos/<job_id>", endpoint="delete")
-    def delete_video(job_id: str) -> dict[str, Any]:
-        if not manner.deletes:
-            raise MethodNotAllowed(["GET"])
-        job = _find_job(jobs, job_id)
-        jobs.delete(job_id)
-        studio.forget(job)
-        return {"id": job_id, "object": "video.deleted", "deleted": True}
+    answer_errors(app, lambda error: speaker().envelope(error))
+    record_arrivals(app, service.jobs, prompt)
+    misbehaviour = Misbehaviour(faults, speaker, service.end_event)
+    for blueprint in (
+        control.control(service, faults, webhooks),
+        videos(service, manner),
+        *(each.routes() for each in kinds.values()),
+    ):
+        app.register_blueprint(blueprint)
 
     @app.before_request
     def before() -> Response | None:
         if request.blueprint == control.NAME:
             return None
+        if service.is_astray():
+            service.record_leak(speaker().name)
+            raise ApiError(404, "This host has files alone.")
+        name = (request.endpoint or "").rpartition(".")[2]
         response = misbehaviour.answer_instead("everything")
-        if response is None and api_key is not None:
-            _check_key(api_key)
-        return response or misbehaviour.answer_instead(cast("Place", request.endpoint))
+        if response is None and service.api_key is not None:
+            _check_key(kind(), name, service.api_key)
+        return response or misbehaviour.answer_instead(name)
 
     app.after_request(misbehaviour.spoil_answer)
     return app
+
+
+def _check_key(kind: Kind | None, endpoint: str, api_key: str) -> None:
+    if kind is None:
+        check_key(api_key)
+    elif endpoint not in kind.open_endpoints:
+        kind.check_key(api_key)
 
 
 class _PlainJson(DefaultJSONProvider):
@@ -95,76 +77,3 @@ class _PlainJson(DefaultJSONProvider):
 
     sort_keys = False
     ensure_ascii = False
-
-
-def _check_key(api_key: str) -> None:
-    authorization = request.authorization
-    if authorization is None or authorization.type != "bearer" or not authorization.token:
-        raise ApiError(401, "You didn't provide an API key in an Authorization header: Bearer YOUR_KEY.")
-    if not hmac.compare_digest(authorization.token.encode(), api_key.encode()):
-        raise ApiError(401, "Incorrect API key provided.", code="invalid_api_key")
-
-
-def _read_request(jobs: Jobs, manner: Manner) -> tuple[CreateRequest, Directives]:
-    """The request to create a job; one that is refused has been counted before its 400 is raised."""
-    try:
-        create_request = check_fields(manner.fields(request))
-        return create_request, _require_accepted(read_directives(create_request.prompt))
-    except ApiError:
-        jobs.count_rejected(_prompt(manner))
-        raise
-
-
-def _prompt(manner: Manner) -> str:
-    """The prompt of a request to create a job, as far as one can be made out."""
-    try:
-        prompt = str(manner.fields(request).get("prompt") or "")
-    except (ApiError, HTTPException):
-        return ""
-    return prompt[:PROMPT_LENGTH].encode(errors="replace").decode()
-
-
-def _require_accepted(directives: Directives) -> Directives:
-    if directives.rejection is not None:
-        code, message = directives.rejection
-        raise ApiError(400, message, param="prompt", code=code)
-    return directives
-
-
-def _page(jobs: Jobs, manner: Manner) -> Mapping[str, Any]:
-    after = request.args.get("after")
-    page = jobs.page(limit=_limit(), order=_order(), after=after)
-    if page is None:
-        raise _not_found(str(after), param="after")
-    page_jobs, has_more = page
-    now = jobs.clock()
-    return manner.page([manner.video(job, now) for job in page_jobs], has_more=has_more)
-
-
-def _limit() -> int:
-    limit = request.args.get("limit", "20")
-    if not re.fullmatch("[0-9]{1,3}", limit) or int(limit) > LARGEST_PAGE:
-        raise _invalid("limit", f"expected a whole number from 0 to {LARGEST_PAGE}, got {limit!r}")
-    return int(limit)
-
-
-def _order() -> Order:
-    order = request.args.get("order", "desc")
-    if order not in {"asc", "desc"}:
-        raise _invalid("order", f"expected one of desc, asc, got {order!r}")
-    return cast("Order", order)
-
-
-def _find_job(jobs: Jobs, job_id: str) -> Job:
-    job = jobs.get(job_id)
-    if job is None:
-        raise _not_found(job_id)
-    return job
-
-
-def _not_found(job_id: str, *, param: str | None = None) -> ApiError:
-    return ApiError(404, f"Video with id '{job_id}' not found.", param=param)
-
-
-def _invalid(name: str, problem: str) -> ApiError:
-    return ApiError(400, f"Invalid value for '{name}': {problem}.", param=name, code="invalid_value")

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from http.client import responses
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 from flask import Request
 
@@ -23,6 +23,8 @@ HOUR = 3600
 class Manner:
     """OpenAI's own; a relative overrides what it does differently."""
 
+    name: ClassVar[str] = "sora"
+    retry_after_in_body: ClassVar[bool] = False
     #: Whether its jobs outlive a restart.
     remembers = True
     deletes = True
@@ -71,6 +73,14 @@ class Manner:
     def envelope(self, error: ApiError) -> Mapping[str, Any]:
         """The body of an error."""
         return {"error": {"message": error.message, "type": _kind(error), "param": error.param, "code": error.code}}
+
+    def retired(self) -> ApiError:
+        """The answer to a POST for a model that is gone."""
+        return ApiError(404, "The model does not exist, or you do not have access to it.", code="model_not_found")
+
+    def no_balance(self) -> ApiError:
+        """The answer to a POST of an account that is empty."""
+        return ApiError(400, "Billing hard limit has been reached.", code="billing_hard_limit_reached")
 
 
 class LiteLLM(Manner):

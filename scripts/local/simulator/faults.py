@@ -5,15 +5,49 @@ import threading
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from scripts.local.simulator.errors import ApiError
 
-#: What a fault is put on; everything is every request to /v1, even one that has no key or no route.
-Place = Literal["create", "retrieve", "list", "content", "delete", "everything"]
-Kind = Literal["status", "html", "json", "close", "hang", "truncate", "slow", "vague"]
+#: What a fault is put on: "create" is every kind's, "fal.create" one kind's alone ("sora" is /v1/videos); everything is
+#: every request, even one that has no key or no route; a webhook's faults happen to a job's event.
+Place = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^((sora|fal|replicate|runway|gemini)\.)?"
+        r"(create|retrieve|result|list|content|cancel|delete|everything|webhook)$"
+    ),
+]
+Kind = Literal[
+    "status",
+    "html",
+    "json",
+    "close",
+    "hang",
+    "truncate",
+    "slow",
+    "vague",
+    "omit",
+    "retired",
+    "no_balance",
+    "lost",
+    "late",
+    "double",
+    "early",
+]
 
 _SHOWING_JOBS = {"create", "retrieve", "list"}
+_ON_CREATE = {"retired", "no_balance"}
+_ON_WEBHOOK = {"lost", "late", "double", "early"}
 MAX_HANG_SECONDS = 3600
 
 
@@ -24,8 +58,12 @@ class Fault(BaseModel):
 
     #: status: an error in the manner's envelope; html and json: a page or an object, as 200 unless a status is named;
     #: close: no answer; hang: none for so many seconds; truncate: half of the answer; slow: all of it, dripping;
-    #: vague: every job in it has this word for its status.
+    #: vague: every job in it has this word for its status; omit: a list without the jobs of the last so many seconds;
+    #: retired, no_balance: what a kind says of a model that is gone, and to an account that is empty. A job's event may
+    #: be lost: it never comes; late: so many seconds after the job is over; double; early: before its POST's answer.
     kind: Kind = "status"
+    #: What the error says.
+    message: str = "The simulator was told to answer so."
     status: Annotated[int, Field(ge=400, le=599)] | None = None
     retry_after: Annotated[int, Field(ge=0)] | None = None
     seconds: Annotated[float, Field(ge=0, le=MAX_HANG_SECONDS)] = 60.0
@@ -40,7 +78,7 @@ class Fault(BaseModel):
     @property
     def is_late(self) -> bool:
         """Whether the request is carried out first, and only its answer spoiled."""
-        return self.after_accepting or self.kind in {"truncate", "slow", "vague"}
+        return self.after_accepting or self.kind in {"truncate", "slow", "vague", "omit"}
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
@@ -90,17 +128,16 @@ class Faults:
             field = ".".join(str(part) for part in first["loc"]) or "the plan"
             raise ApiError(400, f"Invalid fault: {field}: {first['msg']}.", param=field) from None
         for place, faults in places.items():
-            if place != "create" and any(fault.after_accepting for fault in faults):
-                raise ApiError(400, "Invalid fault: after_accepting belongs to create.", param=place)
-            if place not in _SHOWING_JOBS and any(fault.kind == "vague" for fault in faults):
-                raise ApiError(400, "Invalid fault: vague belongs to answers that show jobs.", param=place)
+            for fault in faults:
+                _check_place(place, fault)
         with self._lock:
             self._set = {place: [ArmedFault(fault) for fault in faults] for place, faults in places.items()}
 
-    def strike(self, place: Place) -> ArmedFault | None:
-        """The first fault in this place that happens now, if any does."""
+    def strike(self, kind: str, name: str) -> ArmedFault | None:
+        """The first fault in this kind's place, or in every kind's, that happens now, if any does."""
         with self._lock:
-            return next((fault for fault in self._set.get(place, []) if fault.strikes()), None)
+            faults = [*self._set.get(f"{kind}.{name}", []), *self._set.get(name, [])]
+            return next((fault for fault in faults if fault.strikes()), None)
 
     def uncount(self, fault: ArmedFault) -> None:
         """It did not happen after all."""
@@ -114,3 +151,15 @@ class Faults:
                 place: [{**fault.fault.model_dump(exclude_unset=True), "happened": fault.happened} for fault in faults]
                 for place, faults in self._set.items()
             }
+
+
+def _check_place(place: Place, fault: Fault) -> None:
+    name = place.rpartition(".")[2]
+    if name != "create" and fault.after_accepting:
+        raise ApiError(400, "Invalid fault: after_accepting belongs to create.", param=place)
+    if name not in _SHOWING_JOBS and fault.kind == "vague":
+        raise ApiError(400, "Invalid fault: vague belongs to answers that show jobs.", param=place)
+    if (fault.kind in _ON_WEBHOOK) != (name == "webhook"):
+        raise ApiError(400, "Invalid fault: lost, late, double and early belong to a webhook, alone.", param=place)
+    if (fault.kind in _ON_CREATE and name != "create") or (fault.kind == "omit" and name != "list"):
+        raise ApiError(400, f"Invalid fault: {fault.kind} belongs elsewhere.", param=place)

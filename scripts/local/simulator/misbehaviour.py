@@ -2,12 +2,13 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from flask import Response, g, jsonify, request
 
-from scripts.local.simulator.errors import ApiError, Envelope
-from scripts.local.simulator.faults import ArmedFault, Fault, Faults, Place
+from scripts.local.simulator.errors import ApiError
+from scripts.local.simulator.faults import ArmedFault, Fault, Faults
+from scripts.local.simulator.kind import Speaker
 from scripts.local.simulator.throttle import Pace
 
 PAGE = "<!doctype html><title>Please sign in</title><p>Please sign in to go on.</p>"
@@ -19,16 +20,16 @@ class Misbehaviour:
     Nothing hangs or drips any longer once `end_event` is set.
     """
 
-    def __init__(self, faults: Faults, envelope: Envelope, end_event: threading.Event) -> None:
+    def __init__(self, faults: Faults, speakers: Callable[[], Speaker], end_event: threading.Event) -> None:
         self._faults = faults
-        self._envelope = envelope
+        self._speaker = speakers
         self._end_event = end_event
 
-    def answer_instead(self, place: Place) -> Response | None:
+    def answer_instead(self, name: str) -> Response | None:
         """The answer to this request if it is not to be carried out; a late fault waits for `spoil_answer`."""
         if "fault" in g:
             return None
-        armed = self._faults.strike(place)
+        armed = self._faults.strike(self._speaker().name, name)
         if armed is None:
             return None
         if armed.fault.is_late:
@@ -46,19 +47,25 @@ class Misbehaviour:
         if response.status_code >= 400:  # noqa: PLR2004
             self._faults.uncount(armed)
             return response
+        if armed.fault.kind == "omit":
+            return response
         g.spoiled = True
-        match armed.fault.kind:
+        return self._spoiled(response, armed.fault)
+
+    def _spoiled(self, response: Response, fault: Fault) -> Response:
+        match fault.kind:
             case "slow":
-                return Pace(armed.fault.bytes_per_second).set(response, self._end_event)
+                return Pace(fault.bytes_per_second).set(response, self._end_event)
             case "truncate":
                 return _halved(response)
             case "vague":
-                return _vague(response, armed.fault.word)
+                return _vague(response, fault.word)
             case _:
-                return self._answer(armed.fault)
+                return self._answer(fault)
 
     def _answer(self, fault: Fault) -> Response:
-        error = ApiError(fault.status or 200, "The simulator was told to answer so.")
+        speaker = self._speaker()
+        error = ApiError(fault.status or 200, fault.message, retry_after=fault.retry_after)
         match fault.kind:
             case "html":
                 response = Response(PAGE, error.status, mimetype="text/html")
@@ -66,10 +73,12 @@ class Misbehaviour:
                 response = Response(self._hang_up(seconds=fault.seconds))
             case "close":
                 response = Response(self._hang_up(seconds=0))
+            case "retired" | "no_balance":
+                error = speaker.retired() if fault.kind == "retired" else speaker.no_balance()
+                response = _error(speaker, error)
             case _:
-                response = jsonify(self._envelope(error))
-                response.status_code = error.status
-        if fault.retry_after is not None:
+                response = _error(speaker, error)
+        if fault.retry_after is not None and not speaker.retry_after_in_body:
             response.headers["Retry-After"] = str(fault.retry_after)
         return response
 
@@ -80,10 +89,16 @@ class Misbehaviour:
         yield b""
 
 
+def _error(speaker: Speaker, error: ApiError) -> Response:
+    response = jsonify(speaker.envelope(error))
+    response.status_code = error.status
+    return response
+
+
 def _vague(response: Response, word: str) -> Response:
     """The same answer, but for the status of every job in it."""
     answer = response.get_json()
-    for job in [answer, *answer.get("data", [])]:
+    for job in [answer, *answer.get("data", []), *answer.get("results", [])]:
         if "status" in job:
             job["status"] = word
     response.set_data(json.dumps(answer))

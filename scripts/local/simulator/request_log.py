@@ -9,7 +9,7 @@ from scripts.local.simulator.jobs import Answer, Jobs
 
 
 def record_arrivals(app: Flask, jobs: Jobs, prompt: Callable[[], str]) -> None:
-    """From now on each request to the endpoint "create" is kept with its prompt, and with what became of it.
+    """From now on each request to a kind's endpoint "create" is kept with its prompt, and with what became of it.
 
     Call it before anything else looks at requests: it is to be the first to see one, and the last to see its answer.
     The endpoint puts the id of the job it makes into g.job_id, a fault that spoils an answer sets g.spoiled.
@@ -17,8 +17,9 @@ def record_arrivals(app: Flask, jobs: Jobs, prompt: Callable[[], str]) -> None:
 
     @app.before_request
     def came() -> None:
-        if request.endpoint == "create":
-            g.arrival = jobs.arrived(prompt())
+        kind, _, name = (request.endpoint or "").rpartition(".")
+        if name == "create":
+            g.arrival = jobs.arrived(prompt(), kind=kind)
 
     @app.after_request
     def became(response: Response) -> Response:
