@@ -2,8 +2,8 @@
 
 deptry reads pyproject.toml, or requirements files where it finds no [project]; so it is run once for each, with the
 exceptions that [tool.deptry] in pyproject.toml has for all of them. A list that nothing is imported from
-(requirements-aws.in, requirements-sdks.in, requirements-uv.in) has an environment of its own: each package is looked for
-in the file that runs or imports it.
+(requirements-aws.in, requirements-sdks.in, requirements-uv.in) has an environment of its own: each package is looked
+for in the file that runs or imports it.
 """
 
 import json

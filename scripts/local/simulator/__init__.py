@@ -18,10 +18,10 @@ their prompts (faults.py), of every kind or of one:
      "fal.create": {"kind": "no_balance", "times": 1}, "replicate.webhook": {"kind": "late", "seconds": 60}}
 
 `DELETE /simulator/faults` clears them. `GET /simulator/posts` counts the POSTs of each prompt that were accepted, and
-those to /v1/videos that were refused; `GET /simulator/arrivals` lists every POST that came, with its kind, also one that
-a fault was all the answer to, and what became of it; `GET /simulator/jobs` lists every job there ever was, with the body
-of its POST. `GET` and `PUT /simulator/switches` are about what the kinds' documentation leaves open (switches.py).
-`GET /simulator/webhooks` lists the events and what became of them, `POST /simulator/webhooks?job_id=` sends a job's last
-one again, `POST /simulator/rotate` changes the keys that sign. `GET /simulator/leaks` lists every key that was shown
-where none may be.
+those to /v1/videos that were refused; `GET /simulator/arrivals` lists every POST that came, with its kind, also one
+that a fault was all the answer to, and what became of it; `GET /simulator/jobs` lists every job there ever was, with
+the body of its POST. `GET` and `PUT /simulator/switches` are about what the kinds' documentation leaves open
+(switches.py). `GET /simulator/webhooks` lists the events and what became of them, `POST /simulator/webhooks?job_id=`
+sends a job's last one again, `POST /simulator/rotate` changes the keys that sign. `GET /simulator/leaks` lists every
+key that was shown where none may be.
 """
