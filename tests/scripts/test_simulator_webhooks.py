@@ -199,11 +199,11 @@ def test_an_event_may_come_twice(kinds, clock, hook, kind):
 
 @pytest.mark.parametrize("kind", WITH_WEBHOOKS)
 def test_an_event_may_come_before_the_answer_to_the_post(kinds, hook, kind):
-    came, go_on = [], []
+    came, told = [], []
 
     def before(request):
         came.append(posting.done())
-        go_on.append(request)
+        told.append(request)
         return answer(200)
 
     hook.answer_by(before)
@@ -213,7 +213,8 @@ def test_an_event_may_come_before_the_answer_to_the_post(kinds, hook, kind):
         job_id = posting.result()
 
     assert came == [False]
-    assert job_id in go_on[0].body.decode()
+    assert job_id in told[0].body.decode()
+    assert states(kinds) == [("delivered", 1)]
 
 
 def test_an_event_comes_again_when_a_test_says_so(kinds, clock, hook):

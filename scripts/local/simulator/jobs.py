@@ -207,7 +207,11 @@ class Jobs:
 
     def numbered(self, seq: int, *, kind: str) -> Job | None:
         """This kind's job of this number, or None if there is none or it was deleted."""
-        return next((job for job in self.of_kind(kind) if job.seq == seq), None)
+        with self.transaction() as connection:
+            row = connection.execute(
+                "select * from jobs where seq = ? and kind = ? and not deleted", [seq, kind]
+            ).fetchone()
+        return None if row is None else _job(row)
 
     def of_kind(self, kind: str) -> list[Job]:
         """This kind's jobs that were not deleted, newest first."""

@@ -71,6 +71,7 @@ class Webhooks:
 
     def __post_init__(self) -> None:
         self._wake = threading.Event()
+        self._sending = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="webhooks")
         with self.service.jobs.transaction() as connection:
             connection.execute(_SCHEMA)
@@ -128,12 +129,16 @@ class Webhooks:
                 self._send_due()
 
     def _waiting(self) -> list[Delivery]:
-        return [each for each in self.every() if each["state"] == "waiting"]
+        with self.service.jobs.transaction() as connection:
+            rows = connection.execute("select * from deliveries where state = 'waiting' order by seq").fetchall()
+        return [Delivery(**dict(row)) for row in rows]
 
     def _send_due(self, *, of: str | None = None) -> None:
-        for delivery in self._waiting():
-            if of in {None, delivery["job_id"]} and self._is_due(delivery):
-                self._try(delivery)
+        # An early event is sent by the thread of its POST; without the lock, this thread and that one would both send.
+        with self._sending:
+            for delivery in self._waiting():
+                if of in {None, delivery["job_id"]} and self._is_due(delivery):
+                    self._try(delivery)
 
     def _is_due(self, delivery: Delivery) -> bool:
         job, now = self._job(delivery), self.service.jobs.clock()
