@@ -109,7 +109,7 @@ class Fal(Kind):
             raise ApiError(422, "Invalid JSON body")
         fields = read_body()
         picture, failure = self._picture(endpoint_id, model, fields)
-        owner, app = (model.alias or endpoint_id).split("/")[:2]
+        owner, app = (self._alias(model) or endpoint_id).split("/")[:2]
         origin = self.service.origin(
             self.name,
             lives=self.content_seconds,
@@ -121,6 +121,9 @@ class Fal(Kind):
         response = jsonify({"status": "IN_QUEUE", "request_id": job.id, **self._urls(job), "queue_position": 0})
         response.headers["x-fal-request-id"] = job.id
         return response
+
+    def _alias(self, model: type[Input]) -> str | None:
+        return model.alias if self.service.switches.fal_alias else None
 
     def _picture(
         self, endpoint_id: str, model: type[Input], fields: Mapping[str, Any]

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from fractions import Fraction
+from math import ceil
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, create_model
@@ -154,5 +155,5 @@ def frame(ratio: str, resolution: str) -> str:
     """The size of this shape whose short side is this long, in even pixels."""
     short = _SHORT_SIDES.get(resolution) or int(resolution[:-1])
     width, height = (int(side) for side in ratio.split(":"))
-    long = int(short * Fraction(max(width, height), min(width, height))) // 2 * 2
+    long = 2 * ceil(short * Fraction(max(width, height), min(width, height)) / 2)
     return f"{long}x{short}" if width >= height else f"{short}x{long}"

@@ -14,6 +14,8 @@ class Switches(BaseModel):
 
     #: fal's list by time shows a request that has not started.
     fal_lists_queued: bool = False
+    #: fal looks google/gemini-omni-flash up under another name, as it may do with any endpoint.
+    fal_alias: bool = True
     #: fal says in a header of the result how many seconds it bills.
     fal_billing_header: bool = True
     #: Kling on fal takes a resolution.
