@@ -247,7 +247,7 @@ def test_a_port_is_given_to_one_process_until_that_process_ends():
 
     def of_another_process() -> str:
         command = [sys.executable, "-c", other]
-        return subprocess.run(command, cwd=CHECKOUT, check=True, capture_output=True, text=True, check=False).stdout
+        return subprocess.run(command, cwd=CHECKOUT, check=True, capture_output=True, text=True).stdout
 
     assert of_another_process().split() == ["True", "False"]
     assert ports.claim(port)
