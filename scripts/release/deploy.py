@@ -18,11 +18,12 @@ from typing import Final, cast
 
 from dotenv import dotenv_values
 
-from generation_history import bootstrap
+from generation_history import bootstrap, kind_settings
 from generation_history import provider_settings as provider_checks
 from generation_history import settings as checks
 from generation_history.environment import UNSET
 from generation_history.errors import HistoryError
+from generation_history.providers import factory
 from scripts.operate import migrate, smoke
 from scripts.release import build
 from scripts.release.build import ROOT, project_yml
@@ -108,14 +109,8 @@ def _check_each(settings: Mapping[str, str]) -> None:
     """DeployError names the first that no function would take."""
     required = (
         *(checks.database_url, checks.worker_database_url, checks.migrate_database_url, checks.spaces, checks.access),
-        *(
-            provider_checks.provider,
-            provider_checks.provider_key,
-            provider_checks.limits,
-            checks.worker,
-            checks.wake,
-            checks.cors_origins,
-        ),
+        *(factory.from_settings, kind_settings.default_model, provider_checks.limits),
+        *(checks.worker, checks.wake, checks.cors_origins),
     )
     optional = {
         "HISTORY_OWNER_ID": checks.owner_id,

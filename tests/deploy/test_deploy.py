@@ -150,6 +150,10 @@ def test_that_nobody_watches_is_said(run, happened, change, capsys):
         ("SORA_MAX_RUNNING", "many"),
         ("HISTORY_OWNER_ID", "me"),
         ("HISTORY_CORS_ORIGINS", "*"),
+        ("VIDEO_PROVIDERS", "sora veo"),
+        ("VIDEO_MODEL", "runway:gen4.5"),
+        ("OPENAI_API_KEY", "none"),
+        ("SORA_BASE_URL", "none"),
     ],
 )
 def test_a_setting_that_no_function_would_take_is_named_and_nothing_is_done(
@@ -161,6 +165,17 @@ def test_a_setting_that_no_function_would_take_is_named_and_nothing_is_done(
 
     named = {"HISTORY_ACCESS": "HISTORY_JWT_SECRET"}.get(setting, setting)
     assert named in capsys.readouterr().err
+    assert happened() == []
+
+
+def test_one_key_of_another_kind_is_enough_and_the_key_that_a_kind_lacks_is_named(run, happened, change, capsys):
+    change(SORA_BASE_URL="none", OPENAI_API_KEY="none", OPENAI_WEBHOOK_SECRET="none", VIDEO_PROVIDERS="fal")
+
+    assert run("--dry-run") == 1
+    assert "FAL_KEY is not set" in capsys.readouterr().err
+
+    change(FAL_KEY=SECRET)
+    assert run("--dry-run") == 0
     assert happened() == []
 
 
