@@ -113,6 +113,42 @@ def test_a_running_step_is_finished_before_the_poller_ends(generation_factory, s
     assert db.rows("select sora_video_id from attempts") == [("video_1",)]
 
 
+#: A program whose run ends never, whatever it is told.
+STUCK = """
+import sys, threading
+from generation_history.work import loop
+
+class Work:
+    def run(self, *, seconds):
+        print("begun", flush=True)
+        threading.Event().wait()
+
+    def stop(self):
+        print("told", flush=True)
+
+sys.exit(loop.main("poller", Work, lambda: 1, about="", stop_seconds=float(sys.argv.pop())))
+"""
+
+
+def test_what_runs_on_after_a_stop_is_given_up_in_time(tmp_path: Path):
+    with running([sys.executable, "-c", STUCK, "0.1"], tmp_path / "poller.log") as poller:
+        poller.wait_for(lambda: "begun" in poller.output())
+        assert poller.end() == 1
+
+    assert "told" in poller.output()
+    message = json.loads(poller.output().splitlines()[-1])["message"]
+    assert message == "the poller ends with steps under way, after 0.1 s: their leases run out"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_it_at_once(tmp_path: Path, number: signal.Signals):
+    with running([sys.executable, "-c", STUCK, "10000"], tmp_path / "poller.log") as poller:
+        poller.wait_for(lambda: "begun" in poller.output())
+        poller.process.send_signal(number)
+        poller.wait_for(lambda: "told" in poller.output())
+        assert poller.end(number) == -number
+
+
 @pytest.mark.usefixtures("db", "spaces", "sora")
 def test_a_database_that_is_away_is_waited_for(db, tmp_path: Path):
     """A login that may not connect, and then may again."""

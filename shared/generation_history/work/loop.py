@@ -2,11 +2,13 @@
 
 import argparse
 import logging
+import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import Final, Protocol
+from typing import Final, NoReturn, Protocol
 
 from generation_history import logs
 from generation_history.errors import HistoryError
@@ -76,8 +78,13 @@ class Loop:
             time.sleep(min(left, _TICK_SECONDS))
 
 
-def main(name: str, make: Callable[[], Work], pause_seconds: Callable[[], int], *, about: str) -> int:
-    """The exit code: 0 when it was stopped, or with --once when all was done; 1 with the reason in the log."""
+def main(
+    name: str, make: Callable[[], Work], pause_seconds: Callable[[], int], *, about: str, stop_seconds: float
+) -> int:
+    """The exit code: 0 when it was stopped, or with --once when all was done; 1 with the reason in the log.
+
+    What still runs so many seconds after the signal is given up, and the exit code is 1.
+    """
     parser = argparse.ArgumentParser(prog=f"python -m generation_history.{name}", description=about)
     parser.add_argument("--once", action="store_true", help="one run, and then end: 1 if it could not work")
     once = parser.parse_args().once
@@ -87,7 +94,7 @@ def main(name: str, make: Callable[[], Work], pause_seconds: Callable[[], int], 
     except HistoryError as error:
         logger.error("the %s cannot begin: %s", name, error)  # noqa: TRY400
         return 1
-    _stop_on_signals(loop)
+    _stop_on_signals(loop, _Deadline(name, stop_seconds))
     logger.info("the %s begins", name)
     if once:
         return 0 if loop.run_once() else 1
@@ -96,12 +103,35 @@ def main(name: str, make: Callable[[], Work], pause_seconds: Callable[[], int], 
     return 0
 
 
-def _stop_on_signals(loop: Loop) -> None:
+class _Deadline:
+    """Ends the process so many seconds after begin(): as a crash does, for which leases and the intents are made."""
+
+    def __init__(self, name: str, seconds: float) -> None:
+        self._name = name
+        self._seconds = seconds
+        self._has_begun = threading.Event()
+        # Started now: a signal's handler may start no thread. A daemon ends with everything else.
+        threading.Thread(target=self._run, name="deadline", daemon=True).start()
+
+    def begin(self) -> None:
+        """Guarantees that the process ends in time, whatever its threads wait for."""
+        self._has_begun.set()
+
+    def _run(self) -> NoReturn:
+        self._has_begun.wait()
+        time.sleep(self._seconds)
+        logger.error("the %s ends with steps under way, after %g s: their leases run out", self._name, self._seconds)
+        logging.shutdown()
+        os._exit(1)
+
+
+def _stop_on_signals(loop: Loop, deadline: _Deadline) -> None:
     def stop(_signal: int, _frame: FrameType | None) -> None:
         # A second signal ends the process at once: leases and the bucket's intents are made for that.
         for each in _SIGNALS:
             signal.signal(each, signal.SIG_DFL)
         loop.stop()
+        deadline.begin()
 
     for number in _SIGNALS:
         signal.signal(number, stop)
