@@ -39,3 +39,9 @@ def test_every_option_that_is_named_exists():
     }
 
     assert set(re.findall(r"`(--[a-z-]+)", TEXT)) <= known | {"--help"}
+
+
+def test_the_help_tells_each_command_in_a_whole_sentence():
+    _, _, told = commands.get_help(click.Context(commands, terminal_width=80)).partition("Commands:")
+    assert len(told.split("\n  ")) == len(commands.commands) + 1
+    assert "..." not in told

@@ -69,7 +69,8 @@ def older(
 def settings(older: Older, blank: TestDatabase, spaces: SpacesSettings, sora: str) -> dict[str, str]:
     """What the owner writes for what the guide leaves open."""
     return {
-        "DATABASE_URL": blank.api,
+        # A shell would end it at the "&".
+        "DATABASE_URL": f"{blank.api}?connect_timeout=10&application_name=ads",
         "WORKER_DATABASE_URL": blank.worker,
         "SORA_BASE_URL": sora,
         "OPENAI_API_KEY": PROVIDER_KEY,

@@ -196,3 +196,12 @@ def test_the_poller_makes_what_a_row_lacks(old, run, manager, worker_db, videos)
         it = scene(manager.get_generation(str(old.named[name])))
         assert (it["duration"], it["resolution"], it["file_size"]) == (2, "160x90", len(old.film))
         assert it["thumbnail_url"].endswith("/soft/scene_1_thumb.jpg")
+
+
+def test_a_word_that_is_mapped_stands_beside_the_type(old, run, db):
+    old.whole("Extreme")
+    old.whole("Medium")
+
+    run(mapped={"extreme": "ultra"})
+
+    assert set(db.rows("select variant_type, given_type from variants")) == {("ultra", "Extreme"), ("medium", None)}

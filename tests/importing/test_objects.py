@@ -1,5 +1,7 @@
 """The objects of what is imported: private, at their scenes' keys, copied within the bucket."""
 
+from uuid import UUID, uuid4
+
 import pytest
 
 from generation_history.errors import StorageError, StoreRefused
@@ -7,6 +9,7 @@ from generation_history.importing import importer
 from generation_history.storage.object_store import ObjectStore
 from generation_history.storage.s3_client import NoAcls, UnknownOperation
 from generation_history.storage.stored_objects import make_private
+from tests.support.old_installation import HOST, LONG_AGO
 
 EVERYONE = "http://acs.amazonaws.com/groups/global/AllUsers"
 
@@ -129,6 +132,75 @@ def test_a_session_whose_generation_nobody_told_is_brought_home_once_somebody_do
     before = db.everything()
     run()
     assert db.everything() == before
+
+
+def test_a_video_that_a_row_names_under_sessions_is_copied_to_its_scenes_key(old, run, store, manager):
+    """Or it would be lost with the folder, which nothing else needs any more."""
+    keys = [old.session("session_1"), old.session("session_2")]
+    told, untold = old.generation(), old.generation()
+    for one, key in zip((told, untold), keys, strict=True):
+        values = {"video_url": f"{HOST}/{key}", "thumbnail_url": f"{HOST}/{key}"}
+        old.scene(old.variant(one), status="completed", completed_at=LONG_AGO, **values)
+    old.log("session_1", told)
+
+    report = run()
+
+    for one in (told, untold):
+        (scene,) = manager.get_generation(str(one))["variants"][0]["scenes"]
+        assert scene["video_url"].endswith(f"/generations/{one}/soft/scene_1.mp4")
+        assert scene["thumbnail_url"].endswith(f"/generations/{one}/soft/scene_1_thumb.jpg")
+        assert store.size(f"generations/{one}/soft/scene_1.mp4") == len(old.film)
+    assert report.reasons["changed", "video_from_session"] == report.reasons["noted", "session_unlinked"] == 1
+    assert report.reasons["changed", "url_moved"] == 3
+
+
+def test_a_link_out_of_the_bucket_is_told_and_what_is_no_link_is_no_video(old, run, db):
+    for url in ("https://cdn.example/v.mp4", "javascript:alert(1)", "output/scene_1.mp4"):
+        old.scene(old.variant(old.generation()), status="completed", completed_at=LONG_AGO, video_url=url)
+
+    report = run()
+
+    assert db.rows("select status, video_url from scenes order by status") == [
+        ("completed", "https://cdn.example/v.mp4"),
+        ("failed", None),
+        ("failed", None),
+    ]
+    assert report.reasons["noted", "url_elsewhere"] == 1
+    assert report.reasons["changed", "url_not_http"] == 2
+
+
+def test_the_videos_of_a_generation_that_does_not_come_are_told(old, run, generation_factory):
+    unknown, here, refused = old.whole("extreme"), UUID(generation_factory()["id"]), old.whole()
+    old.whole(id=here)
+    old.connection.execute("alter table old.scenes alter duration type bigint")
+    old.connection.execute(
+        "update old.scenes set duration = 3000000000"
+        " where variant_id in (select id from old.variants where generation_id = %s)",
+        [refused],
+    )
+    for number, one in enumerate((unknown, here, refused, uuid4())):
+        old.log(f"session_{number}", one)
+        old.session(f"session_{number}")
+
+    report = run()
+
+    assert report.reasons["refused", "refused_by_database"] == 1
+    assert report.reasons["noted", "session_refused"] == 3
+    assert report.reasons["noted", "session_foreign"] == 1
+
+
+def test_a_late_video_that_no_scene_can_be_of_is_told_and_one_that_came_is_not_told_again(old, run):
+    one = old.unstored()
+    old.log("session_1", one)
+    old.session("session_1")
+    run()
+    old.film += b"longer"
+    old.session("session_1", time="20251103_120000")
+    old.session("session_1", number=7)
+
+    report = run()
+
+    assert report.reasons == {("noted", "session_video_unused"): 1, ("noted", "session_scene_missing"): 1}
 
 
 def test_an_import_that_died_after_copying_copies_to_the_same_key_again(old, run, db, store, monkeypatch):

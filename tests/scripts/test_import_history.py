@@ -75,6 +75,26 @@ def test_what_cannot_be_meant_is_refused_by_name_on_one_line(db, arguments: list
     assert "secret" not in first
 
 
+def test_what_ends_a_run_is_one_line_and_nothing_that_a_terminal_obeys(
+    old: OldInstallation, monkeypatch, owner, capsys
+):
+    old.whole("\x1b[31mred\nand more")
+    assert command.main(["--schema", "old"]) == 0
+    told = capsys.readouterr().out
+    assert "\x1b" not in told
+    assert "[31mred" in told
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("generation_history.importing.command.import_history", interrupted)
+    assert command.main(["--schema", "old"]) == 130
+    assert capsys.readouterr().err.splitlines() == [
+        "scripts/import-history: interrupted",
+        "scripts/import-history: what was told as done is here; the same command does the rest",
+    ]
+
+
 def test_the_command_is_one_that_can_be_typed():
     asked = [sys.executable, "-m", "scripts.operate.import_history", "--help"]
 

@@ -313,4 +313,4 @@ def _error(error: Exception, request_id: str) -> Response[str]:
 def _describe_invalid_field(errors: Sequence[Mapping[str, Any]]) -> str:
     first = errors[0]
     field = ".".join(str(part) for part in first["loc"][1:] if not isinstance(part, int)) or "the body"
-    return f"{field}: {first['msg']}"
+    return f"{field}: {first['msg'].removeprefix('Value error, ')}"

@@ -38,7 +38,7 @@ def retry(
     confirmed: bool,
     yes: bool,
 ) -> None:
-    """Try the failed scenes of a generation again: what is paid for is fetched, else a new video is paid for."""
+    """Try failed scenes again. What is paid for is fetched, else a new video is paid for."""
     shown = history.get_generation(find_id(history, generation))["generation"]
     variants = history.variants_of(shown)
     wanted = [variant for variant in variants if variant_type in {None, variant["variant_type"]}]
@@ -94,7 +94,7 @@ def _retried(history: History, scenes: Iterable[Answer], *, confirmed: bool) -> 
 @with_record
 @generation_argument
 def cancel(history: History, out: Output, *, generation: str) -> None:
-    """Cancel a generation: what is not submitted yet is never paid for, and what is paid for still comes home."""
+    """Cancel a generation. What is not submitted yet is never paid for, and what is paid for still comes home."""
     generation_id = find_id(history, generation)
     before = history.get_generation(generation_id)["generation"]
     if before["status"] in {"completed", "failed"}:
@@ -116,7 +116,7 @@ def cancel(history: History, out: Output, *, generation: str) -> None:
 @with_record
 @generation_argument
 def delete(history: History, out: Output, *, generation: str) -> None:
-    """Delete a generation: it is hidden at once, and can be restored for 30 days."""
+    """Delete a generation. It is hidden at once, and can be restored for 30 days."""
     generation_id = find_id(history, generation)
     _message(out, history.delete_generation(generation_id), f"generation-history restore {generation_id} undoes it")
 
@@ -125,7 +125,7 @@ def delete(history: History, out: Output, *, generation: str) -> None:
 @with_record
 @generation_argument
 def restore(history: History, out: Output, *, generation: str) -> None:
-    """Restore a deleted generation, which its whole id names: what its deletion had cancelled is queued again."""
+    """Restore a deleted generation. Its whole id names it, and what its deletion had cancelled is queued again."""
     _message(out, history.restore_generation(whole_id(generation)))
 
 

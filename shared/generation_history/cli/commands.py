@@ -9,11 +9,11 @@ from generation_history.cli.changing import cancel, delete, restore, retry
 from generation_history.cli.costs import costs
 from generation_history.cli.downloading import download
 from generation_history.cli.importing import import_history
-from generation_history.cli.output import plain
 from generation_history.cli.reading import list_generations, show, stats
 from generation_history.cli.watching import watch
 from generation_history.errors import HistoryError
 from generation_history.logs import masked
+from generation_history.recordable import plain
 
 
 class Commands(click.Group):

@@ -21,7 +21,7 @@ _SUMS: Final = ("generations", "cost", "cost_unknown", "estimated_cost", "estima
 @with_filters
 @click.option("--by", type=click.Choice(["day", "generation"]), default="day", show_default=True, help="A line each.")
 def costs(history: History, out: Output, *, filters: Filters, by: str) -> None:
-    """Sum the costs of the generations that were created in a period: the last 30 days, unless it is named."""
+    """Sum the costs of a period. Its generations were created in it: in the last 30 days, unless it is named."""
     # Late: it brings the database's client with it.
     from generation_history.record.stats import first_day  # noqa: PLC0415
 

@@ -53,7 +53,7 @@ def download(
     force: bool,
     timeout: float,
 ) -> None:
-    """Download a generation's zip, or its videos one by one; what was interrupted is gone on with."""
+    """Download a generation. Its zip, or its videos one by one; what was interrupted is gone on with."""
     shown = history.get_generation(find_id(history, generation))["generation"]
     if videos or variant_type or numbers:
         files = list(_videos(history, out, shown, into, variant_type=variant_type, numbers=numbers, force=force))

@@ -21,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from generation_history.cli.history import Answer
+from generation_history.recordable import plain
 
 #: Of a table that goes to a file or another program.
 WIDTH_ELSEWHERE: Final = 200
@@ -74,11 +75,6 @@ class Output:
     def _progress(self, *columns: ProgressColumn) -> Progress:
         text = TextColumn("{task.description}", markup=False)
         return Progress(text, *columns, console=self._err, transient=True, disable=not self._err.is_terminal)
-
-
-def plain(text: str) -> str:
-    """The text in one line, without what a terminal would obey."""
-    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in " ".join(text.split()))
 
 
 def moment(iso: str | None) -> str:

@@ -78,13 +78,14 @@ def stats(history: History, out: Output) -> None:
         out.line(f"{name:<12} {value}")
     out.line("")
     out.table(
-        ("variant", "variants", "completed", "failed", "videos", "seconds", "success", "rendered for"),
+        ("variant", "variants", "completed", "failed", "videos", "seconds", "success", "rendered for", "cost unknown"),
         (
             (
                 one["variant_type"],
                 *(one[name] for name in ("variants", "completed", "failed", "videos", "seconds")),
                 _share(one["success_rate"]),
                 dollars(one["rendered_cost"]),
+                one["cost_unknown"],
             )
             for one in told["by_variant"]
         ),

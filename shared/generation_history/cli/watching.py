@@ -23,7 +23,7 @@ MAX_SILENT_ROUNDS = 10
 )
 @click.pass_context
 def watch(context: click.Context, history: History, out: Output, *, generation: str, timeout: float) -> None:
-    """Watch a generation until it has ended: exit code 0 once it is completed, 1 once it has failed."""
+    """Watch a generation until it has ended. The exit code is 0 once it is completed, and 1 once it has failed."""
     answer = _ended(history, out, find_id(history, generation), timeout)
     ended = answer["generation"]
     if out.as_json:

@@ -22,9 +22,12 @@ from generation_history.importing.importer import Options, import_history
 from generation_history.importing.report import Report
 from generation_history.importing.variants import known_type
 from generation_history.models import VARIANT_TYPES, VariantType
+from generation_history.recordable import plain
 
 #: How often a log is told how far the import is.
 PROGRESS_SECONDS = 10.0
+#: As a shell says it of what Ctrl-C ended.
+INTERRUPTED = 130
 
 
 class Progress:
@@ -53,15 +56,20 @@ def main(arguments: Sequence[str] | None = None, *, program: str = "scripts/impo
         asked = _options(options, target_url)
         with Report(run="apply" if asked.apply else "dry run", path=options.report) as report:
             import_history(asked, target_url, report, Progress())
-    except (HistoryError, psycopg.Error, OSError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        print(f"{program}: {reason}", file=sys.stderr)
-        print(f"{program}: what was told as done is here; the same command does the rest", file=sys.stderr)
-        return 1
+    except (HistoryError, psycopg.Error, OSError, UnicodeError) as error:
+        return _stopped(program, plain(str(error)) or type(error).__name__, 1)
+    except KeyboardInterrupt:
+        return _stopped(program, "interrupted", INTERRUPTED)
     print(report.text())
     if not asked.apply:
         print("\nnothing was changed: --apply does it")
     return 1 if report.unaccounted() else 0
+
+
+def _stopped(program: str, reason: str, code: int) -> int:
+    print(f"{program}: {reason}", file=sys.stderr)
+    print(f"{program}: what was told as done is here; the same command does the rest", file=sys.stderr)
+    return code
 
 
 def _parser(program: str) -> argparse.ArgumentParser:

@@ -13,7 +13,7 @@ from generation_history.errors import StoreRefused
 from generation_history.importing.generation import Mapper, NewGeneration, changed_at, refuse_all
 from generation_history.importing.objects import BucketObjects, GenerationObjects
 from generation_history.importing.report import Decisions, Line, Report
-from generation_history.importing.sessions import PREFIX, Links, SessionVideos
+from generation_history.importing.sessions import PREFIX, Links, SessionVideos, videos_left
 from generation_history.importing.source import OldGeneration, Source, open_source
 from generation_history.importing.target import Known, Target, by_table, open_target
 from generation_history.models import VariantType
@@ -83,7 +83,7 @@ class Importer:
         self._options = options
         self._target = target
         self._bucket = bucket
-        self._objects = BucketObjects(bucket)
+        self._objects = BucketObjects(bucket, sessions.objects)
         self._sessions = sessions
         self._report = report
         self._mapper = Mapper(options.owner_id, options.mapped)
@@ -91,6 +91,7 @@ class Importer:
     def run(self, source: Source, progress: Progress) -> None:
         """Every row of the source is here or has a line, when this returns."""
         self._report.there.update(source.counts())
+        self._report.add(source.odd_columns())
         self._report.add(self._sessions.lines)
         done = 0
         for batch in _batches(source.generations()):
@@ -105,21 +106,26 @@ class Importer:
     def _import(self, batch: list[OldGeneration]) -> None:
         known = self._target.known([old.id for old in batch])
         lines = [line for old in batch if old.id in known for line in self._of_known(old, known[old.id])]
-        lines += self._late_videos([one for one, how in known.items() if how.owner_id == self._options.owner_id])
+        videos = {old.id: self._sessions.of(old.id) for old in batch if not self._is_ours(known.get(old.id))}
+        lines += self._late_videos([one for one, how in known.items() if self._is_ours(how)])
         new = [old for old in batch if old.id not in known]
         objects = self._objects.of([old.id for old in new]) if new else {}
         made: list[NewGeneration] = []
+        refused_ids = [old.id for old in batch if old.id in known and not self._is_ours(known[old.id])]
         for old in new:
-            mapped = self._mapper.map(old, objects[old.id], self._sessions.of(old.id))
+            mapped = self._mapper.map(old, objects[old.id], videos[old.id])
             if isinstance(mapped, NewGeneration):
                 made.append(mapped)
             else:
                 lines += mapped
+                refused_ids.append(old.id)
         olds = {old.id: old for old in new}
 
         def before_commit(taken: list[NewGeneration], refused: list[tuple[NewGeneration, str]]) -> None:
             told = [line for one in taken for line in one.lines]
             told += [line for one, why in refused for line in refuse_all(olds[one.id], "refused_by_database", why)]
+            left = {one: videos[one] for one in (*refused_ids, *(one.id for one, _ in refused))}
+            told += videos_left(left, "session_refused")
             if self._options.apply:
                 told += self._settle_objects({one.id: one.objects for one in taken})
             self._report.add([*lines, *told])
@@ -127,11 +133,15 @@ class Importer:
 
         self._target.fill(made, self._options.owner_id, before_commit, apply=self._options.apply)
 
+    def _is_ours(self, known: Known | None) -> bool:
+        """Whether this owner's import has brought it before."""
+        return known is not None and known.owner_id == self._options.owner_id
+
     def _of_known(self, old: OldGeneration, known: Known) -> list[Line]:
         """What is to be told of a generation that is here, or was: nothing, if all is as it was."""
         if known.owner_id is None:
             return refuse_all(old, "there_already", None)
-        if known.owner_id != self._options.owner_id:
+        if not self._is_ours(known):
             return refuse_all(old, "imported_for_another", known.owner_id)
         self._report.there_before.update(old.counted())
         told = Decisions(old.id)
@@ -146,8 +156,8 @@ class Importer:
         if not videos:
             return []
         objects = self._objects.of(list(videos))
-        found = self._target.late_videos(videos, objects)
-        lines = [one.line for one in found]
+        found, lines = self._target.late_videos(videos, objects)
+        lines += [one.line for one in found]
         if self._options.apply and found:
             lines += self._settle_objects({one.generation_id: objects[one.generation_id] for one in found})
             self._target.complete(found)

@@ -1,9 +1,9 @@
 """Late videos: a session's video whose generation was imported before anybody told which one it is."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, LiteralString
+from typing import Any, Final, LiteralString, NamedTuple
 from uuid import UUID
 
 import psycopg
@@ -12,12 +12,12 @@ from generation_history.importing.objects import GenerationObjects, Place
 from generation_history.importing.report import Decisions, Line
 from generation_history.importing.sessions import SessionVideo
 
-#: What an import failed for want of a video, or left open, and nothing has begun with since.
-_OPEN: Final[LiteralString] = """
-    select v.generation_id, v.variant_type, s.scene_number, s.id
+#: Waiting is what an import failed for want of a video, or left open, and nothing has begun with since.
+_SCENES: Final[LiteralString] = """
+    select v.generation_id, v.variant_type, s.scene_number, s.id, s.file_size,
+        s.video_url is null and s.status <> 'completed' and not exists (select from jobs j where j.scene_id = s.id)
     from variants v join scenes s on s.variant_id = v.id join generations g on g.id = v.generation_id
-    where v.generation_id = any (%s) and g.deleted_at is null and s.video_url is null and s.status <> 'completed'
-        and not exists (select from jobs j where j.scene_id = s.id)
+    where v.generation_id = any (%s) and g.deleted_at is null
 """
 _COMPLETE: Final[LiteralString] = """
     with scene as (
@@ -29,6 +29,15 @@ _COMPLETE: Final[LiteralString] = """
     )
     insert into inspections (scene_id, owner_id) select id, owner_id from scene on conflict do nothing
 """
+
+
+class _Scene(NamedTuple):
+    generation_id: UUID
+    variant_type: str
+    number: int
+    id: UUID
+    size: int | None
+    is_waiting: bool
 
 
 @dataclass(frozen=True)
@@ -53,20 +62,36 @@ def find_late(
     connection: psycopg.Connection[Any],
     videos: Mapping[UUID, Sequence[SessionVideo]],
     objects: Mapping[UUID, GenerationObjects],
-) -> Iterator[LateVideo]:
-    """The videos, by generation and the newest of a scene first, that a scene here has been waiting for."""
-    scenes: dict[tuple[UUID, int], list[tuple[str, UUID]]] = {}
-    for generation_id, variant_type, number, scene_id in connection.execute(_OPEN, [list(videos)]):
-        scenes.setdefault((generation_id, number), []).append((variant_type, scene_id))
+) -> tuple[list[LateVideo], list[Line]]:
+    """The videos, the newest of a scene first, that a scene here has been waiting for; a line for what is no scene's.
+
+    What a scene here has already, by its size, is not told again.
+    """
+    scenes: dict[tuple[UUID, int], list[_Scene]] = {}
+    for row in connection.execute(_SCENES, [list(videos)]):
+        scene = _Scene(*row)
+        scenes.setdefault((scene.generation_id, scene.number), []).append(scene)
+    late: list[LateVideo] = []
+    lines: list[Line] = []
     for generation_id, found in videos.items():
+        told = Decisions(generation_id)
         for video in found:
-            waiting = scenes.get((generation_id, video.number), [])
-            fitting = [one for one in waiting if video.variant_type in {None, one[0]}]
-            if len(fitting) == 1:
-                waiting.remove(fitting[0])
-                variant_type, scene_id = fitting[0]
-                place = objects[generation_id].take(video.object, variant_type, video.number)
-                yield LateVideo(generation_id, scene_id, video, place)
+            numbered = scenes.get((generation_id, video.number), [])
+            fitting = [scene for scene in numbered if video.variant_type in {None, scene.variant_type}]
+            waiting = [scene for scene in fitting if scene.is_waiting]
+            if len(waiting) == 1:
+                numbered.remove(waiting[0])
+                numbered.append(waiting[0]._replace(is_waiting=False, size=video.object.size))
+                place = objects[generation_id].take(video.object, waiting[0].variant_type, video.number)
+                late.append(LateVideo(generation_id, waiting[0].id, video, place))
+            elif not any(scene.size == video.object.size for scene in fitting):
+                told.note(
+                    "session_video_unused" if len(fitting) == 1 else "session_scene_missing",
+                    "objects",
+                    video.object.key,
+                )
+        lines += told.lines
+    return late, lines
 
 
 def complete_late(connection: psycopg.Connection[Any], found: Sequence[LateVideo]) -> None:

@@ -34,11 +34,16 @@ class GenerationObjects:
     """What the bucket holds of one generation; of a bucket that is not asked nothing is known."""
 
     def __init__(
-        self, generation_id: UUID, found: Mapping[str, StoredObject] | None, url_of: Callable[[str], str]
+        self,
+        generation_id: UUID,
+        found: Mapping[str, StoredObject] | None,
+        url_of: Callable[[str], str],
+        sessions: Mapping[str, StoredObject],
     ) -> None:
         self._generation_id = str(generation_id)
         self._found = found
         self._url_of = url_of
+        self._sessions = sessions
         self._named: set[str] = set()
         #: What is to be copied, and the key that it gets.
         self.copies: list[tuple[StoredObject, str]] = []
@@ -89,13 +94,13 @@ class GenerationObjects:
         return Place("elsewhere", url) if self._named_object(url) is None else None
 
     def _named_object(self, url: str) -> StoredObject | None:
-        """The object under another key of this generation, which no link would be signed for."""
-        folder = f"/generations/{self._generation_id}/"
+        """The object under another key of this generation, or of a session: no link would be signed for it."""
         path = url.partition("?")[0].partition("#")[0]
-        start = path.find(folder)
-        if start < 0 or not self._found:
-            return None
-        return self._found.get(unquote(path[start + 1 :]))
+        for folder, objects in ((f"/generations/{self._generation_id}/", self._found), ("/sessions/", self._sessions)):
+            start = path.find(folder)
+            if start >= 0 and objects:
+                return objects.get(unquote(path[start + 1 :]))
+        return None
 
     def _moved(self, url: str, variant_type: str, number: int) -> Place:
         source = self._named_object(url)
@@ -119,21 +124,23 @@ class GenerationObjects:
 class BucketObjects:
     """The bucket's objects of generations, a batch at a time."""
 
-    def __init__(self, bucket: ObjectStore | None) -> None:
+    def __init__(self, bucket: ObjectStore | None, sessions: Mapping[str, StoredObject]) -> None:
+        """The sessions' objects, by their keys, may be any generation's."""
         self._bucket = bucket
+        self._sessions = sessions
 
     def of(self, ids: Sequence[UUID]) -> dict[UUID, GenerationObjects]:
         """What the bucket holds of each of these, whose ids are in order."""
         bucket = self._bucket
         if bucket is None:
-            return {one: GenerationObjects(one, None, str) for one in ids}
+            return {one: GenerationObjects(one, None, str, {}) for one in ids}
         found: dict[UUID, dict[str, StoredObject]] = {one: {} for one in ids}
         by_name = {str(one): objects for one, objects in found.items()}
         for listed in self._listed(bucket, ids):
             objects = by_name.get(listed.key.split("/")[1])
             if objects is not None:
                 objects[listed.key] = listed
-        return {one: GenerationObjects(one, objects, bucket.url) for one, objects in found.items()}
+        return {one: GenerationObjects(one, objects, bucket.url, self._sessions) for one, objects in found.items()}
 
     def _listed(self, bucket: ObjectStore, ids: Sequence[UUID]) -> Iterable[StoredObject]:
         if len(ids) <= _FEW:

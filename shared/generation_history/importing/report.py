@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import IO, Any, Final, Literal, NamedTuple, Self
 
 from generation_history.importing.reasons import REASONS
+from generation_history.recordable import plain
 
 Kind = Literal["changed", "refused", "noted"]
 
@@ -143,7 +144,7 @@ class Report(AbstractContextManager["Report"]):
                 )
         if self._named:
             yield "\nrows that did not come:"
-            yield from (f"  {line.table} {line.id}  {line.reason}  {line.old}".rstrip() for line in self._named)
+            yield from (f"  {line.table} {line.id}  {line.reason}  {plain(line.old)}".rstrip() for line in self._named)
             if (more := self.refused.total() - len(self._named)) > 0:
                 yield f"  ... and {more:,} more: --report FILE.csv names them all"
         for table, number in self.unaccounted().items():

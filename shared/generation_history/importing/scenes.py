@@ -19,6 +19,7 @@ from generation_history.record.validation import VIDEO_ID_PATTERN
 _TABLE: Final = "scenes"
 #: How a provider's own status says that there is nothing to fetch.
 _RENDERING_FAILED: Final = frozenset({"failed", "error", "cancelled", "canceled", "rejected"})
+_WEB: Final = ("https://", "http://")
 _JOB_ID: Final = VIDEO_ID_PATTERN.strip("^$")
 
 
@@ -80,7 +81,13 @@ def place_video(
 ) -> Video | None:
     """Where the scene's video is from now on; None where it has none."""
     url, thumbnail_url = (_url(row, column, told) for column in ("video_url", "thumbnail_url"))
+    if session is not None and url is not None and url.endswith(f"/{session.object.key}"):
+        # The row and the session tell the same.
+        url = None
     placed = objects.place_video(url, variant.variant_type, number) if url is not None else None
+    if placed is not None and placed.where == "elsewhere" and not placed.url.lower().startswith(_WEB):
+        told.change("url_not_http", _TABLE, row, "video_url", None)
+        placed = None
     if placed is not None and (session is None or placed.where != "missing"):
         _tell(row, placed, session, told)
         return Video(placed, _thumbnail(row, thumbnail_url, placed, objects, told))
@@ -96,8 +103,8 @@ def _tell(row: Row, placed: Place, session: SessionVideo | None, told: Decisions
         told.note("session_video_unused", "objects", session.object.key, row["id"])
     if placed.where == "moved":
         told.change("url_moved", _TABLE, row, "video_url", placed.url)
-    elif placed.where == "missing":
-        told.note("object_missing", _TABLE, row["id"], placed.url)
+    elif placed.where in {"missing", "elsewhere"}:
+        told.note("object_missing" if placed.where == "missing" else "url_elsewhere", _TABLE, row["id"], placed.url)
 
 
 def _thumbnail(row: Row, url: str | None, video: Place, objects: GenerationObjects, told: Decisions) -> Place | None:

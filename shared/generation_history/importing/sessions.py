@@ -6,7 +6,7 @@ Its pipeline put videos under sessions/SESSION/generated/ and never named them i
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -67,12 +67,15 @@ class SessionVideos:
 
     def __init__(self) -> None:
         self._videos: dict[UUID, list[SessionVideo]] = {}
+        #: All that lies under sessions/, by its key.
+        self.objects: dict[str, StoredObject] = {}
         self.lines: list[Line] = []
 
     def find(self, objects: Iterable[StoredObject], links: Links) -> None:
         """Each object is a generation's video, or has a line that says why it stays where it is."""
         told = Decisions()
         for found in objects:
+            self.objects[found.key] = found
             match = _VIDEO.fullmatch(found.key)
             generations = links.of(found.key.split("/")[1])
             if match is None:
@@ -91,11 +94,16 @@ class SessionVideos:
 
     def left(self) -> Iterator[Line]:
         """A line for each video whose generation is not in the older installation's record."""
-        for generation_id, videos in sorted(self._videos.items()):
-            told = Decisions(generation_id)
-            for video in videos:
-                told.note("session_unlinked", "objects", video.object.key, generation_id)
-            yield from told.lines
+        yield from videos_left(self._videos, "session_foreign")
+
+
+def videos_left(videos: Mapping[UUID, Sequence[SessionVideo]], reason: str) -> Iterator[Line]:
+    """A line for each of these generations' videos, which stay where they are for this reason."""
+    for generation_id, found in sorted(videos.items()):
+        told = Decisions(generation_id)
+        for video in found:
+            told.note(reason, "objects", video.object.key, generation_id)
+        yield from told.lines
 
 
 def _variant_type(name: str) -> str | None:

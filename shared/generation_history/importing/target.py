@@ -14,7 +14,7 @@ from generation_history.errors import Conflict, NotConfigured
 from generation_history.importing.generation import NewGeneration
 from generation_history.importing.late_videos import LateVideo, complete_late, find_late
 from generation_history.importing.objects import GenerationObjects
-from generation_history.importing.report import TABLES
+from generation_history.importing.report import TABLES, Line
 from generation_history.importing.sessions import SessionVideo
 from generation_history.importing.source import CONNECT_SECONDS, Row
 
@@ -86,9 +86,9 @@ class Target:
 
     def late_videos(
         self, videos: Mapping[UUID, Sequence[SessionVideo]], objects: Mapping[UUID, GenerationObjects]
-    ) -> list[LateVideo]:
-        """Those of the generations' videos that scenes here have been waiting for."""
-        return list(find_late(self._connection, videos, objects))
+    ) -> tuple[list[LateVideo], list[Line]]:
+        """Those of the generations' videos that scenes here have been waiting for, and a line for each that is new."""
+        return find_late(self._connection, videos, objects)
 
     def complete(self, found: Sequence[LateVideo]) -> None:
         """The scenes are completed by their videos, which are copied."""

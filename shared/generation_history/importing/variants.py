@@ -10,6 +10,7 @@ from generation_history.importing.source import OldGeneration, Row
 from generation_history.importing.times import ENDED, created_at, status_of, times_of, updated_at
 from generation_history.limits import MAX_SCENE_NUMBER
 from generation_history.models import VARIANT_TYPES, Status, VariantType
+from generation_history.record.levels import given_type
 
 _TABLE: Final = "variants"
 _SCENES: Final = "scenes"
@@ -121,6 +122,7 @@ def map_variant(variant: OldVariant, scenes: list[Row], owner_id: UUID, told: De
         "generation_id": row["generation_id"],
         "owner_id": owner_id,
         "variant_type": variant.variant_type,
+        "given_type": _given_type(row["variant_type"]),
         "status": status,
         # What its caller said stands, whatever the scenes do.
         "status_set_by_caller": status == said and said in ENDED,
@@ -128,6 +130,11 @@ def map_variant(variant: OldVariant, scenes: list[Row], owner_id: UUID, told: De
         "error_message": message,
         **times_of(_TABLE, row, status, told),
     }
+
+
+def _given_type(written: object) -> str | None:
+    """The word that was mapped to a type of ours, as a pipeline's own word is kept."""
+    return None if known_type(written, {}) else given_type(written)
 
 
 def _derived(said: Status, completed: int, failed: int, total: int, *, ended: bool) -> Status:

@@ -143,5 +143,7 @@ def validate(**values: Any) -> dict[str, Any]:
         validated = _VALUES.validate_python({name: value for name, value in values.items() if value is not None})
     except ValidationError as error:
         first = error.errors()[0]
-        raise InvalidValue(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise InvalidValue(
+            f"{'.'.join(map(str, first['loc']))}: {first['msg'].removeprefix('Value error, ')}"
+        ) from None
     return {**values, **validated}
