@@ -387,6 +387,12 @@ def test_levels_of_one_generation_never_share_a_variant(pipeline):
     )
 
 
+def test_a_word_alone_is_one_level(pipeline):
+    generation_id = pipeline.start_generation("https://video.example/ad", "url", "ultra", None)
+
+    assert pipeline.gen_manager.get_generation(generation_id)["variant_types"] == ["ultra"]
+
+
 def test_more_words_than_there_are_levels_are_refused(pipeline):
     with pytest.raises(InvalidValue, match="at most 4"):
         pipeline.start_generation("https://video.example/ad", "url", list("abcde"), None)

@@ -53,7 +53,8 @@ class PipelineIntegrator:
         calls also while the database is away.
         """
         generation_id = str(uuid7())
-        levels = assign_levels(variant_types or [])
+        # A word alone is meant as one, and not as its letters.
+        levels = assign_levels([variant_types] if isinstance(variant_types, str) else variant_types or [])
         self._record.write(
             "create_generation",
             generation_id,
@@ -190,7 +191,8 @@ def _nearest_cost(cost: float | None) -> float | None:
         is_kept = False
     if not is_kept:
         logger.warning("cost_estimate is kept as unknown: it must be a number from 0 up")
-    return cost if is_kept and (cost is None or math.isfinite(cost)) else None
+    # As one kind of number: the spool file has no other.
+    return float(cost) if is_kept and cost is not None and math.isfinite(cost) else None
 
 
 def _base_url(content_url: str) -> str | None:

@@ -4,6 +4,8 @@ import json
 import logging
 import math
 from collections.abc import Callable, Iterator
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -134,6 +136,26 @@ def test_a_whole_run_without_a_database_is_recorded_by_the_next_call_that_reache
     assert db.rows("select step, run_at <= now() from jobs") == [("poll", True)]
     assert pipeline.gen_manager.get_generation(other_id)["status"] == "processing"
     assert not spool_file.exists()
+
+
+class Figure(float):
+    """A number of a kind of its own, as arrays have them."""
+
+
+@pytest.mark.parametrize("cost", [Decimal("0.77"), Figure(0.77), Fraction(77, 100), 0.77])
+@pytest.mark.parametrize("is_away", [False, True])
+def test_a_cost_of_any_kind_of_number_is_recorded_with_a_database_and_without(
+    pipeline, manager, cut, cost, *, is_away: bool
+):
+    bring_back = cut() if is_away else lambda: None
+    generation_id = pipeline.start_generation("https://video.example/ad", "url", ["soft"], cost)
+    pipeline.gen_manager.update_generation_status(generation_id, "failed", error_message="no", actual_cost=cost)
+    bring_back()
+
+    pipeline.save_analysis_metadata(generation_id, {})
+
+    generation = manager.get_generation(generation_id)
+    assert (generation["cost_estimate"], generation["actual_cost"]) == (0.77, 0.77)
 
 
 def test_a_run_whose_database_comes_back_in_the_middle_goes_on_with_the_ids_it_was_given(

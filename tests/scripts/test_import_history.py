@@ -69,7 +69,7 @@ def test_what_cannot_be_meant_is_refused_by_name_on_one_line(db, arguments: list
 
     assert command.main(arguments) == 1
 
-    first = capsys.readouterr().err.splitlines()[0]
+    (first,) = capsys.readouterr().err.splitlines()
     assert first.startswith("scripts/import-history: ")
     assert told in first
     assert "secret" not in first
@@ -84,12 +84,15 @@ def test_what_ends_a_run_is_one_line_and_nothing_that_a_terminal_obeys(
     assert "\x1b" not in told
     assert "[31mred" in told
 
-    def interrupted(*_: object) -> None:
+    def interrupted(*given: object) -> None:
+        given[-1](1, 2)
         raise KeyboardInterrupt
 
     monkeypatch.setattr("generation_history.importing.command.import_history", interrupted)
     assert command.main(["--schema", "old"]) == 130
-    assert capsys.readouterr().err.splitlines() == [
+    assert capsys.readouterr().err.splitlines()[-1] == "scripts/import-history: interrupted"
+    assert command.main(["--schema", "old", "--apply"]) == 130
+    assert capsys.readouterr().err.splitlines()[-2:] == [
         "scripts/import-history: interrupted",
         "scripts/import-history: what was told as done is here; the same command does the rest",
     ]

@@ -35,9 +35,13 @@ class Progress:
 
     def __init__(self) -> None:
         self._began = self._told = time.monotonic()
+        self.done = 0
+        #: Whether what is done stays, as it does unless all is undone at the end.
+        self.is_kept = False
 
     def __call__(self, done: int, of: int) -> None:
         """So many of so many are done."""
+        self.done = done
         now, live = time.monotonic(), sys.stderr.isatty()
         if live or done >= of or now - self._told > PROGRESS_SECONDS:
             self._told = now
@@ -50,25 +54,27 @@ class Progress:
 
 def main(arguments: Sequence[str] | None = None, *, program: str = "scripts/import-history") -> int:
     """0 when every row came or has a line that says why not; 1, with the reason, when the import could not go on."""
-    options = _parser(program).parse_args(arguments)
+    options, progress = _parser(program).parse_args(arguments), Progress()
     try:
         target_url = settings.migrate_database_url()
         asked = _options(options, target_url)
+        progress.is_kept = asked.apply
         with Report(run="apply" if asked.apply else "dry run", path=options.report) as report:
-            import_history(asked, target_url, report, Progress())
+            import_history(asked, target_url, report, progress)
     except (HistoryError, psycopg.Error, OSError, UnicodeError) as error:
-        return _stopped(program, plain(str(error)) or type(error).__name__, 1)
+        return _stopped(program, plain(str(error)) or type(error).__name__, 1, progress)
     except KeyboardInterrupt:
-        return _stopped(program, "interrupted", INTERRUPTED)
+        return _stopped(program, "interrupted", INTERRUPTED, progress)
     print(report.text())
     if not asked.apply:
         print("\nnothing was changed: --apply does it")
     return 1 if report.unaccounted() else 0
 
 
-def _stopped(program: str, reason: str, code: int) -> int:
+def _stopped(program: str, reason: str, code: int, progress: Progress) -> int:
     print(f"{program}: {reason}", file=sys.stderr)
-    print(f"{program}: what was told as done is here; the same command does the rest", file=sys.stderr)
+    if progress.is_kept and progress.done:
+        print(f"{program}: what was told as done is here; the same command does the rest", file=sys.stderr)
     return code
 
 

@@ -3,6 +3,8 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
+from decimal import Decimal
+from numbers import Real
 from typing import Any, Final, TypeVar, cast
 from uuid import UUID
 
@@ -140,7 +142,8 @@ class PipelineManager(GenerationManager):
         self, generation_id: str, status: str, error_message: str | None = None, actual_cost: float | None = None
     ) -> Generation:
         """As GenerationManager's; of a generation that is in the spool file with it, no more than is known here."""
-        arguments = {"status": status, "error_message": error_message, "actual_cost": actual_cost}
+        cost = float(actual_cost) if isinstance(actual_cost, (Real, Decimal)) else actual_cost
+        arguments = {"status": status, "error_message": error_message, "actual_cost": cost}
         record = self._record.write("update_generation_status", generation_id, **arguments)
         return record or cast("Generation", {"id": str(generation_id), **arguments})
 

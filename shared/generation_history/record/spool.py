@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from generation_history.errors import DuplicateRequest, NotConfigured, Unavailable
 from generation_history.ids import uuid7
+from generation_history.record.nearest_json import nearest_json
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ class Spool:
     def append(self, entry: Entry) -> None:
         """Guarantees that the entry survives this process and this machine's next crash."""
         with self._locked():
-            _append(self.path, json.dumps(asdict(entry)))
+            _append(self.path, _line_of(entry))
 
     def replay(self, owner_id: object, perform: Callable[[Entry], object]) -> int:
         """The number of this owner's entries that were performed now, in order, and removed.
@@ -81,7 +82,7 @@ class Spool:
     def refuse(self, entry: Entry, reason: object) -> None:
         """Guarantees that what the record refuses for good is kept, and that somebody is told."""
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._refuse(json.dumps(asdict(entry)), reason)
+        self._refuse(_line_of(entry), reason)
 
     def _refuse(self, line: str, reason: object) -> None:
         _append(self.refused_path, line)
@@ -134,6 +135,11 @@ class Spool:
             yield
         finally:
             os.close(lock)
+
+
+def _line_of(entry: Entry) -> str:
+    """The entry as JSON; what JSON has no form for is in its nearest one: an error here would end a pipeline."""
+    return json.dumps(asdict(entry), default=lambda value: nearest_json(value)[0])
 
 
 def _append(path: Path, line: str) -> None:
