@@ -88,7 +88,7 @@ class Posts:
             job,
             provider=intent.provider,
             base_url=intent.base_url,
-            request=VideoRequest(job.prompt, intent.model, intent.size, intent.seconds),
+            request=VideoRequest(job.prompt, intent.model, intent.size, intent.seconds, job.sound, job.seed),
             intended_at=intent.intended_at,
         )
 
