@@ -72,7 +72,7 @@ def test_lines_of_a_step_say_generation_scene_and_attempt_and_the_call_they_belo
     scenes, provider, monkeypatch, capsys
 ):
     first = scenes.add()
-    provider.submit = lambda _: 1 / 0
+    provider.submit = lambda _, **__: 1 / 0
     handler = logs._JsonLines()
     logging.getLogger("generation_history").addHandler(handler)
     try:
