@@ -43,6 +43,8 @@ VERIFIES_TOKENS: Final = ("cryptography", "_cffi_backend")
 FFMPEG: Final = "imageio_ffmpeg"
 #: Folders of the package that no function imports: its command line, and the way in from an older installation.
 NOT_DEPLOYED: Final = ("cli", "importing")
+#: Of the package, and imported where providers are called alone.
+KIND_MODULES: Final = frozenset({"fal", "replicate", "runway", "gemini", "json_provider", "json_server", "content"})
 #: Zipped, in millions of bytes: the platform takes 48, perhaps counted as base64.
 BUDGET_MB, INSPECTING_BUDGET_MB = 16, 36
 
@@ -143,11 +145,19 @@ def _libraries(layers: Mapping[str, Files]) -> dict[str, Files]:
     data = layers["data"].items()
     media = [(path, file) for path, file in layers["media"].items() if path not in layers["data"]]
     return {
-        "data": {path: file for path, file in data if not path.startswith(VERIFIES_TOKENS)},
+        "data": {path: file for path, file in data if not path.startswith(VERIFIES_TOKENS) and not _is_kind(path)},
         "objects": {path: file for path, file in media if not path.startswith(FFMPEG)},
         "owners": {path: file for path, file in data if path.startswith(VERIFIES_TOKENS)},
-        "inspection": {path: file for path, file in media if path.startswith(FFMPEG)},
+        # The poller alone inspects, and it alone calls providers.
+        "inspection": {path: file for path, file in media if path.startswith(FFMPEG)}
+        | {path: file for path, file in data if _is_kind(path)},
     }
+
+
+def _is_kind(path: str) -> bool:
+    """Whether the file is of the modules that call a provider of one kind."""
+    folder, _, name = path.replace("/__pycache__", "").rpartition("/")
+    return folder == "generation_history/providers" and name.partition(".")[0] in KIND_MODULES
 
 
 def _libraries_for(name: str) -> tuple[str, ...]:
