@@ -27,7 +27,12 @@ def kinds(tmp_path_factory):
 @pytest.fixture
 def provider(kinds):
     def provider(kind):
-        settings = ServerSettings(kinds.base_url + PATHS[kind], KEY, frozenset({"127.0.0.2"}))
+        settings = ServerSettings(
+            kinds.base_url + PATHS[kind],
+            KEY,
+            frozenset({"127.0.0.2"}),
+            {"FAL_API_URL": f"{kinds.base_url}/fal-api/v1"},
+        )
         return JSON_KINDS[kind](settings, catalogue)
 
     return provider

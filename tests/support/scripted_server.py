@@ -30,7 +30,8 @@ class Request:
     def form(self) -> dict[str, str]:
         """The fields of a multipart or urlencoded body."""
         kind = self.headers["content-type"]
-        return WsgiRequest.from_values(method=self.method, data=self.body, content_type=kind).form.to_dict()
+        with WsgiRequest.from_values(method=self.method, data=self.body, content_type=kind) as request:
+            return request.form.to_dict()
 
 
 Answer = Callable[[socket.socket], None]

@@ -46,6 +46,7 @@ class Fal(Kind):
         routes.add_url_rule(job_path, "result", self._result)
         routes.add_url_rule(f"{job_path}/cancel", "cancel", self._cancel, methods=["PUT"])
         routes.add_url_rule("/fal-api/v1/models/requests/by-endpoint", "list", self._list)
+        routes.add_url_rule("/fal-api/v1/models/pricing", "pricing", self._pricing)
         routes.add_url_rule("/cdn/fal/<request_id>/video.mp4", "content", self._content)
         routes.add_url_rule("/fal-jwks.json", "keys", self.service.keys.fal_jwks)
         return routes
@@ -175,8 +176,26 @@ class Fal(Kind):
         response = jsonify(self._output(job))
         response.headers["x-fal-request-id"] = job.id
         if self.service.switches.fal_billing_header:
-            response.headers["x-fal-billable-units"] = job.seconds
+            response.headers["x-fal-billable-units"] = f"{_units(job):g}"
         return response
+
+    def _pricing(self) -> Mapping[str, Any]:
+        """What a unit of each endpoint costs."""
+        asked = request.args.getlist("endpoint_id")
+        return {
+            "prices": [
+                {
+                    "endpoint_id": endpoint_id,
+                    "unit_price": FAL[endpoint_id].usd_per_unit,
+                    "unit": "seconds",
+                    "currency": "USD",
+                }
+                for endpoint_id in asked
+                if endpoint_id in FAL
+            ],
+            "has_more": False,
+            "next_cursor": None,
+        }
 
     def _cancel(self, owner: str, app: str, request_id: str) -> tuple[Mapping[str, Any], int]:
         job = self.service.jobs.get(request_id, kind=self.name)
@@ -235,6 +254,12 @@ class Fal(Kind):
             "file_size": self.service.studio.file(job, "video").stat().st_size,
         }
         return {"video": file, "seed": job.seq}
+
+
+def _units(job: Job) -> float:
+    """What is billed of the job."""
+    model, fields = FAL[job.model], json.loads(job.body)
+    return model.model_validate({name: fields[name] for name in model.model_fields if name in fields}).units()
 
 
 def _failure(job: Job) -> ApiError | None:

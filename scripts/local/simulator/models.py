@@ -27,6 +27,13 @@ class Input(BaseModel):
     #: What a second of output costs, where the kind says so in its answers.
     credits_per_second: ClassVar[int] = 0
 
+    #: fal's price of a unit, in US dollars.
+    usd_per_unit: ClassVar[float] = 0.0
+
+    def units(self) -> float:
+        """How many units are billed; a second is one, or more in a dearer resolution."""
+        return self.seconds()
+
     def seconds(self) -> int:
         """The length of the video."""
         return int(re.sub("[^0-9]", "", str(vars(self)["duration"])))
@@ -43,26 +50,39 @@ class Input(BaseModel):
 class H3Max(Input):
     """fal's minimax/h3-max/text-to-video."""
 
+    usd_per_unit: ClassVar[float] = 0.08
+
     prompt: Prompt
     duration: Annotated[int, Field(ge=5, le=15)] = 5
     aspect_ratio: WideRatio = "16:9"
     resolution: Literal["480P", "768P", "1080P"] = "768P"
     seed: Seed = None
 
+    def units(self) -> float:
+        """A second of the middle resolution is one."""
+        return self.seconds() * {"480P": 0.625, "768P": 1.0, "1080P": 2.0}[self.resolution]
+
 
 class KlingPro(Input):
     """fal's fal-ai/kling-video/v3/pro/text-to-video."""
+
+    usd_per_unit: ClassVar[float] = 0.112
 
     prompt: Prompt
     duration: Literal["3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15"] = "5"
     aspect_ratio: Literal["16:9", "9:16", "1:1"] = "16:9"
     generate_audio: bool = True
 
+    def units(self) -> float:
+        """A second without sound is one."""
+        return self.seconds() * (1.5 if self.generate_audio else 1.0)
+
 
 class OmniOnFal(Input):
     """fal's google/gemini-omni-flash, whose requests are looked up under an older name."""
 
     alias: ClassVar[str | None] = "fal-ai/gemini-omni-flash"
+    usd_per_unit: ClassVar[float] = 0.125
 
     prompt: Prompt
     duration: Annotated[int, Field(ge=3, le=10)] = 8

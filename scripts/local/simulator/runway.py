@@ -40,6 +40,7 @@ class Runway(Kind):
         routes.add_url_rule(f"/runway/v1/<any({','.join(RUNWAY)}):way>", "create", self._create, methods=["POST"])
         routes.add_url_rule("/runway/v1/tasks/<task_id>", "retrieve", self._task)
         routes.add_url_rule("/runway/v1/tasks/<task_id>", "cancel", self._delete, methods=["DELETE"])
+        routes.add_url_rule("/runway/v1/organization", "organization", self._organization)
         routes.add_url_rule("/cdn/runway/<task_id>/video.mp4", "content", self._content)
         return routes
 
@@ -74,6 +75,10 @@ class Runway(Kind):
     def not_found(self) -> ApiError:
         """There is no such task."""
         return ApiError(404, "Task not found.")
+
+    def _organization(self) -> Mapping[str, Any]:
+        """Whose key it is, and what is left."""
+        return {"creditBalance": 100_000, "tier": {"maxMonthlyCreditSpend": 100_000, "models": {}}, "usage": {}}
 
     def _create(self, way: str) -> Mapping[str, Any]:
         body = read_body()

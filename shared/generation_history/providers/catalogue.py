@@ -84,6 +84,8 @@ class Model(_Entry):
     image: BodyField | None = None
     #: The model that takes an image, where that is another one.
     image_model: str | None = Field(default=None, max_length=limits.MAX_MODEL)
+    #: Under which name its jobs are looked up, where that is another one than its own.
+    polled_as: str | None = Field(default=None, max_length=limits.MAX_MODEL)
     #: Fields that every body of it has.
     constants: Mapping[BodyField, str | int | bool] = {}
     max_prompt: int | None = Field(default=None, ge=1)
@@ -121,10 +123,9 @@ class Model(_Entry):
         if request.seconds not in self.duration.choices:
             nearest = min(self.duration.choices, key=lambda seconds: abs(seconds - request.seconds))
             raise InvalidValue(f"seconds: {self.name} has no videos of {request.seconds} s; the nearest is {nearest}")
-        if self.max_prompt is not None and len(request.prompt) > self.max_prompt:
-            raise InvalidValue(
-                f"sora_prompt: {self.name} takes at most {self.max_prompt} characters, not {len(request.prompt)}"
-            )
+        length = _units(request.prompt)
+        if self.max_prompt is not None and length > self.max_prompt:
+            raise InvalidValue(f"sora_prompt: {self.name} takes at most {self.max_prompt} characters, not {length}")
         for name, value in (("sound", request.sound), ("seed", request.seed), ("image", request.image)):
             if value is not None and getattr(self, name) is None:
                 raise InvalidValue(f"{name}: {self.name} has no such choice; leave {name} out")
@@ -160,7 +161,8 @@ class Model(_Entry):
 
         def distance(candidate: str) -> tuple[float, float]:
             other_width, other_height = _pixels(candidate)
-            return abs(width / height - other_width / other_height), abs(width - other_width)
+            # Sizes in whole pixels are of the same shape but for a few thousandths.
+            return round(abs(width / height - other_width / other_height), 2), abs(width - other_width)
 
         return min(self.sizes, key=distance)
 
@@ -207,8 +209,8 @@ def parse_model(definition: Mapping[str, Any]) -> Model:
         return Model.model_validate(definition)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "entry"
-        raise InvalidValue(f"{place}: {first['msg'].removeprefix('Value error, ')}") from None
+        place, words = ".".join(str(part) for part in first["loc"]), first["msg"].removeprefix("Value error, ")
+        raise InvalidValue(f"{place}: {words}" if place else words) from None
 
 
 def put(body: dict[str, Any], field: BodyField, value: object) -> None:
@@ -217,6 +219,11 @@ def put(body: dict[str, Any], field: BodyField, value: object) -> None:
     for name in path:
         body = cast("dict[str, Any]", body.setdefault(name, {}))
     body[last] = value
+
+
+def _units(prompt: str) -> int:
+    """How long a text is for most who limit one: in units of UTF-16, of which an emoji has two."""
+    return len(prompt.encode("utf-16-le", errors="replace")) // 2
 
 
 def _pixels(size: str) -> tuple[int, int]:

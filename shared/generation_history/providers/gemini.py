@@ -9,15 +9,16 @@ from datetime import timedelta
 from typing import Any, Final, cast
 from urllib.parse import quote
 
+import requests
 from requests.auth import AuthBase
 
-from generation_history.errors import JobGone, ProviderUnavailable
+from generation_history.errors import JobGone, NotAllowed, NotSent, ProviderUnavailable, Rejected
 from generation_history.provider_kinds import GEMINI
 from generation_history.providers import VideoJob, VideoRequest
 from generation_history.providers.catalogue import Model, put
 from generation_history.providers.http import KeyHeader
 from generation_history.providers.json_provider import JsonProvider
-from generation_history.providers.json_server import Answer, Post
+from generation_history.providers.json_server import GONE, Answer, Post
 from generation_history.providers.plain_values import moment, text
 from generation_history.urls import parse_url
 
@@ -25,6 +26,9 @@ from generation_history.urls import parse_url
 LIFE: Final = timedelta(hours=48)
 #: How Gemini says that it knows no such interaction, with HTTP 400.
 _UNKNOWN_ID: Final = "invalid interaction name"
+_CALLBACK: Final = "webhook_config"
+#: HTTP 429 is also what it answers to too many calls at once.
+_NO_CREDIT: Final = "prepayment credits"
 _STATUSES: Final = {
     "completed": "completed",
     "failed": "failed",
@@ -64,6 +68,8 @@ class GeminiProvider(JsonProvider):
 
     def _poll(self, job_id: str) -> tuple[VideoJob, str | None]:
         answer = self._server.call("GET", self._url(job_id))
+        if answer.only_accepts:
+            return VideoJob(job_id, "running"), None
         word = answer.fields.get("status")
         if not answer.ok or not isinstance(word, str):
             if _UNKNOWN_ID in self._server.reason(answer).lower():
@@ -98,13 +104,33 @@ class GeminiProvider(JsonProvider):
                     return uri if "://" in uri else f"{parse_url(self.base_url).origin}/{uri.lstrip('/')}"
         return None
 
+    def _refusal_for_good(
+        self, answer: Answer, request: VideoRequest, words: str, kept: str | None
+    ) -> NotSent | NotAllowed | Rejected:
+        if self.calls_back and answer.status == requests.codes.bad_request and _CALLBACK in words:
+            # Nothing was started. Without a callback only the next event is missed, never a video.
+            self.calls_back = False
+            setting = self._server.url_setting
+            return NotSent(f"{setting}: {self.base_url} takes no {_CALLBACK}: posted again without it", answer=kept)
+        return super()._refusal_for_good(answer, request, words, kept)
+
+    def _says_no_credit(self, answer: Answer, reason: str) -> bool:
+        return super()._says_no_credit(answer, reason) or (
+            answer.status == requests.codes.too_many_requests and _NO_CREDIT in reason.lower()
+        )
+
     def cancel(self, job_id: str) -> None:
         """Asks Gemini to end the interaction."""
         self._asked_to_cancel(self._server.call("POST", f"{self._url(job_id)}/cancel"))
 
     def is_gone(self) -> bool:
         """Whether it has no interactions at all: an id that nobody has is refused otherwise."""
-        return self._has_nothing_at(self._url("none"))
+        answer = self._server.call("GET", self._url("none"))
+        if answer.ok or _UNKNOWN_ID in self._server.reason(answer).lower():
+            return False
+        if answer.status in GONE:
+            return True
+        raise self._server.refusal(answer)
 
     def _url(self, job_id: str) -> str:
         return f"{self.base_url}/interactions/{quote(job_id, safe='')}"

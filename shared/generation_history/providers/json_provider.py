@@ -8,7 +8,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, cast
+from urllib.parse import unquote
 
 import requests
 from requests.auth import AuthBase
@@ -26,10 +27,10 @@ from generation_history.errors import (
 )
 from generation_history.kind_settings import ServerSettings
 from generation_history.provider_kinds import Kind
-from generation_history.providers import VideoJob, VideoRequest, plain_values
+from generation_history.providers import FirstFrame, VideoJob, VideoRequest, plain_values
 from generation_history.providers.catalogue import Catalogue, Model
 from generation_history.providers.content import Content
-from generation_history.providers.json_server import GONE, REFUSED_KEY, Answer, JsonServer, Post
+from generation_history.providers.json_server import GONE, Answer, JsonServer, Post
 from generation_history.providers.words import is_moderation
 
 #: The server gave up waiting, or was too busy to say: nobody knows what it did.
@@ -109,17 +110,16 @@ class JsonProvider(ABC):
         host, words, kept = self._server.host, self._server.reason(answer), self._server.kept(answer)
         if not 400 <= answer.status < 500 or answer.status in _UNCLEAR:  # noqa: PLR2004
             return OutcomeUnknown(f"{host} answered the POST with {words} and no job", answer=kept)
+        if self._says_no_credit(answer, words):
+            return NoCredit(f"{host} has no credit left for {self.KIND.key_setting}: {words}", answer=kept)
         if answer.status == requests.codes.too_many_requests:
             return NotSent(f"{host} is busy: {words}", retry_after=answer.retry_after, answer=kept)
         return self._refusal_for_good(answer, request, words, kept)
 
     def _refusal_for_good(
         self, answer: Answer, request: VideoRequest, words: str, kept: str | None
-    ) -> NotAllowed | Rejected:
-        if self._says_no_credit(answer, words):
-            host = self._server.host
-            return NoCredit(f"{host} has no credit left for {self.KIND.key_setting}: {words}", answer=kept)
-        if answer.status in REFUSED_KEY:
+    ) -> NotSent | NotAllowed | Rejected:
+        if self._server.refuses_key(answer):
             return NotAllowed(f"{self.KIND.key_setting} was refused by {self._server.host}: {words}", answer=kept)
         if self._says_moderated(answer, words):
             return Rejected(words, failure_code="moderation_blocked", answer=kept)
@@ -171,26 +171,35 @@ class JsonProvider(ABC):
 
     @abstractmethod
     def is_gone(self) -> bool:
-        """Whether it answers as if it had no jobs at all (404, 410)."""
+        """Whether it answers as if it had no jobs at all (404, 410); an error where it does not say."""
 
     def _has_nothing_at(self, url: str, query: Mapping[str, str] | None = None) -> bool:
-        try:
-            answer = self._server.call("GET", url, query)
-        except ProviderUnavailable:
-            return False
-        return answer.status in GONE
+        answer = self._server.call("GET", url, query)
+        if answer.ok or answer.status in GONE:
+            return not answer.ok
+        raise self._server.refusal(answer)
 
     def check(self) -> None:
-        """Guarantees that the server is of this kind; the error names the setting to look at."""
+        """Guarantees that the server is of this kind and takes the key; the error names the setting to look at."""
         if self.is_gone():
             setting = self._server.url_setting
             raise ProviderUnavailable(f"{setting}: {self.base_url} answers as no server of the kind {self.name} does")
 
 
-def without_urls_query(value: Any) -> Any:
-    """The value with the query of each URL in it left out: a link that is signed again is another text."""
-    if isinstance(value, str):
-        return value.partition("?")[0] if value.startswith(("https://", "http://")) else value
+def says_the_same(given: object, body: Mapping[str, Any], image: FirstFrame | None) -> bool:
+    """Whether what a provider was given, as its list has it, is this body.
+
+    A link to our image is signed anew each time, and a body that nobody is going to post has none: it is compared by
+    the object's key.
+    """
+    return _comparable(given, image) == _comparable(body, image)
+
+
+def _comparable(value: Any, image: FirstFrame | None) -> Any:
     if isinstance(value, Mapping):
-        return {name: without_urls_query(item) for name, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
-    return value
+        items = cast("Mapping[str, Any]", value).items()
+        return {name: _comparable(item, image) for name, item in items}
+    if image is None or not isinstance(value, str):
+        return value
+    is_link = value.startswith(("https://", "http://")) and unquote(value.partition("?")[0]).endswith(f"/{image.key}")
+    return image.key if is_link or value == image.url else value

@@ -30,6 +30,8 @@ from generation_history.urls import as_address, parse_url
 #: Making a job may take long; giving up early would leave its outcome unknown.
 SUBMIT_SECONDS = 60.0
 REFUSED_KEY: Final = frozenset({401, 403})
+#: How Google says it, with HTTP 400.
+_REFUSED_KEY_WORDS: Final = ("api key not valid", "api key expired", "api_key_invalid")
 GONE: Final = frozenset({404, 410})
 MAX_RETRY_AFTER = 600.0
 
@@ -57,6 +59,11 @@ class Answer:
     def ok(self) -> bool:
         """Whether its status says that all is well."""
         return 200 <= self.status < 300  # noqa: PLR2004
+
+    @property
+    def only_accepts(self) -> bool:
+        """Whether it says that the job goes on, and nothing else: HTTP 202 without a word for how it stands."""
+        return self.status == requests.codes.accepted and not isinstance(self.fields.get("status"), str)
 
     @property
     def fields(self) -> Mapping[str, Any]:
@@ -132,7 +139,7 @@ class JsonServer:
     def get(self, url: str, query: Mapping[str, str] | None = None) -> Answer:
         """A good answer. JobGone, NotAllowed and ProviderUnavailable for others."""
         answer = self.call("GET", url, query)
-        if answer.ok and answer.body is not None:
+        if answer.ok and (answer.body is not None or answer.only_accepts):
             return answer
         raise self.refusal(answer)
 
@@ -161,9 +168,16 @@ class JsonServer:
         words = self.reason(answer)
         if answer.status in GONE:
             return JobGone(f"{self.host} knows no such job: {words}")
-        if answer.status in REFUSED_KEY or answer.status == requests.codes.payment_required:
+        if self.refuses_key(answer) or answer.status == requests.codes.payment_required:
             return NotAllowed(f"{self.kind.key_setting} was refused by {self.host}: {words}")
         return ProviderUnavailable(f"{self.host}: {words}", retry_after=answer.retry_after)
+
+    def refuses_key(self, answer: Answer) -> bool:
+        """Whether the answer says that the key may not do this."""
+        if answer.status == requests.codes.bad_request:
+            words = self.reason(answer).lower()
+            return any(refusal in words for refusal in _REFUSED_KEY_WORDS)
+        return answer.status in REFUSED_KEY
 
     def reason(self, answer: Answer) -> str:
         """What went wrong, in the provider's words, without our key."""

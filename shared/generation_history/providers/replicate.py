@@ -12,10 +12,10 @@ from requests.auth import AuthBase
 
 from generation_history.errors import ProviderUnavailable
 from generation_history.provider_kinds import REPLICATE
-from generation_history.providers import VideoJob, VideoRequest
+from generation_history.providers import FirstFrame, VideoJob, VideoRequest
 from generation_history.providers.catalogue import Model, put
 from generation_history.providers.http import Bearer
-from generation_history.providers.json_provider import JsonProvider, without_urls_query
+from generation_history.providers.json_provider import JsonProvider, says_the_same
 from generation_history.providers.json_server import Answer, Post
 from generation_history.providers.plain_values import moment, text
 from generation_history.providers.words import is_moderation
@@ -65,7 +65,7 @@ class ReplicateProvider(JsonProvider):
             jobs += [
                 self._job(str(fields["id"]), fields)
                 for fields in predictions
-                if isinstance(fields.get("id"), str) and _is_of(fields, wanted)
+                if isinstance(fields.get("id"), str) and _is_of(fields, wanted, request.image)
             ]
             times = [created_at for fields in predictions if (created_at := moment(fields.get("created_at")))]
             next_url = page.get("next")
@@ -84,7 +84,10 @@ class ReplicateProvider(JsonProvider):
         return url.text
 
     def _poll(self, job_id: str) -> tuple[VideoJob, str | None]:
-        fields = self._server.get(self._url(job_id)).fields
+        answer = self._server.get(self._url(job_id))
+        if answer.only_accepts:
+            return VideoJob(job_id, "running"), None
+        fields = answer.fields
         if fields.get("id") != job_id:
             raise ProviderUnavailable(f"{self._server.host} answered with another prediction than was asked for")
         job = self._job(job_id, fields)
@@ -134,9 +137,9 @@ def _body(request: VideoRequest, model: Model) -> dict[str, Any]:
     return {"version": name, **body}
 
 
-def _is_of(fields: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+def _is_of(fields: Mapping[str, Any], wanted: Mapping[str, Any], image: FirstFrame | None) -> bool:
     names = {fields.get("model"), fields.get("version"), f"{fields.get('model')}:{fields.get('version')}"}
-    return wanted["version"] in names and without_urls_query(fields.get("input")) == without_urls_query(wanted["input"])
+    return wanted["version"] in names and says_the_same(fields.get("input"), wanted["input"], image)
 
 
 def _is_moderated(message: str) -> bool:
@@ -144,10 +147,12 @@ def _is_moderated(message: str) -> bool:
 
 
 def _video_url(output: object) -> str | None:
-    """The URL in a prediction's output, which is one, a list of some, or an object with one."""
-    if isinstance(output, list) and output:
-        output = cast("list[object]", output)[0]
+    """The first URL in a prediction's output, which is one, a list of some, or an object with one or a list."""
+    if isinstance(output, str):
+        return output if "://" in output else None
+    values: list[object] = []
     if isinstance(output, dict):
-        values = cast("Mapping[str, object]", output)
-        output = next((value for value in values.values() if isinstance(value, str) and "://" in value), None)
-    return output if isinstance(output, str) and "://" in output else None
+        values = list(cast("Mapping[str, object]", output).values())
+    elif isinstance(output, list):
+        values = cast("list[object]", output)
+    return next((url for value in values if (url := _video_url(value)) is not None), None)

@@ -55,8 +55,10 @@ class RunwayProvider(JsonProvider):
         return VideoJob(job_id, "PENDING") if isinstance(job_id, str) else None
 
     def _poll(self, job_id: str) -> tuple[VideoJob, str | None]:
-        fields = self._server.get(self._url(job_id)).fields
-        word = fields.get("status")
+        answer = self._server.get(self._url(job_id))
+        if answer.only_accepts:
+            return VideoJob(job_id, "running"), None
+        fields, word = answer.fields, answer.fields.get("status")
         if fields.get("id") != job_id or not isinstance(word, str):
             raise ProviderUnavailable(f"{self._server.host} answered with no task, or another than was asked for")
         status, message, url = _STATUSES.get(word, word), text(fields.get("failure")), None

@@ -81,12 +81,14 @@ class SoraProvider:
     def submit(self, request: VideoRequest, *, attempt_token: str = "") -> VideoJob:  # noqa: ARG002 - it calls nobody back
         """The new, paid job; posted once and never again here, whatever happens."""
         # Multipart, as OpenAI's client sends it: vLLM-Omni does not read JSON.
-        form = {
+        form: dict[str, tuple[str | None, str | bytes] | tuple[str, bytes, str]] = {
             "prompt": (None, request.prompt),
             "model": (None, split_model(request.model)[1]),
             "size": (None, request.size),
             "seconds": (None, str(request.seconds)),
         }
+        if (image := request.image) is not None:
+            form["input_reference"] = (image.key.rpartition("/")[2], image.content, image.media_type)
         try:
             # A connection of its own: one kept from before may be dead, and then nobody knows whether this was read.
             with Session() as session, bounded(CONNECT_SECONDS + SUBMIT_SECONDS, trusted_hosts=self._trusted_hosts):
