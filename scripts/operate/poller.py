@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def be_impatient(seconds: int) -> None:
     """From now on this process waits no longer for the provider or the store, so that silence costs no minutes."""
-    sora.SUBMIT_SECONDS = sora.READ_SECONDS = http.READ_SECONDS = seconds
+    http.SUBMIT_SECONDS = http.READ_SECONDS = sora.READ_SECONDS = seconds
     object_store.READ_SECONDS = seconds
 
 

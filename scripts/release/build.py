@@ -44,7 +44,9 @@ FFMPEG: Final = "imageio_ffmpeg"
 #: Folders of the package that no function imports: its command line, and the way in from an older installation.
 NOT_DEPLOYED: Final = ("cli", "importing")
 #: Of the package, and imported where providers are called alone.
-KIND_MODULES: Final = frozenset({"fal", "replicate", "runway", "gemini", "json_provider", "json_server", "content"})
+KIND_MODULES: Final = frozenset(
+    {"fal", "fal_answers", "replicate", "runway", "gemini", "json_provider", "json_server", "content"}
+)
 #: Zipped, in millions of bytes: the platform takes 48, perhaps counted as base64.
 BUDGET_MB, INSPECTING_BUDGET_MB = 16, 36
 

@@ -27,7 +27,8 @@ PATIENCE = 10
 @pytest.fixture(autouse=True)
 def _short_limits(monkeypatch):
     monkeypatch.setattr(sora, "CONNECT_SECONDS", LIMIT / 2)
-    monkeypatch.setattr(sora, "SUBMIT_SECONDS", LIMIT / 2)
+    monkeypatch.setattr(http, "CONNECT_SECONDS", LIMIT / 2)
+    monkeypatch.setattr(http, "SUBMIT_SECONDS", LIMIT / 2)
     monkeypatch.setattr(http, "ANSWER_SECONDS", LIMIT)
     monkeypatch.setattr(http_client, "RESOLVE_SECONDS", LIMIT)
 

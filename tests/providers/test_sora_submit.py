@@ -11,8 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from generation_history.errors import NotAllowed, NotConfigured, NotSent, OutcomeUnknown, Rejected
-from generation_history.providers import VideoRequest
-from generation_history.providers import sora as sora_module
+from generation_history.providers import VideoRequest, http
 from generation_history.providers.sora import SoraProvider
 from tests.support.scripted_server import LOOPBACK, ScriptedServer, answer, endless, hang_up, head, never, raw
 
@@ -153,7 +152,7 @@ def test_any_other_answer_leaves_the_outcome_unknown_after_one_post(provider, sc
 
 
 def test_a_provider_that_never_answers_leaves_the_outcome_unknown(provider, scripted, monkeypatch):
-    monkeypatch.setattr(sora_module, "SUBMIT_SECONDS", 0.1)
+    monkeypatch.setattr(http, "SUBMIT_SECONDS", 0.1)
     scripted.script(never)
 
     with pytest.raises(OutcomeUnknown):

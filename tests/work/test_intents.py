@@ -9,14 +9,26 @@ import psycopg
 import pytest
 from psycopg import conninfo, sql
 
-from generation_history.errors import JobGone, NotAllowed, NotSent, OutcomeUnknown, Rejected, StorageError, Unavailable
+from generation_history.errors import (
+    JobGone,
+    NoCredit,
+    NotAllowed,
+    NotSent,
+    OutcomeUnknown,
+    Rejected,
+    StorageError,
+    Unavailable,
+)
 from generation_history.provider_settings import Limits
+from generation_history.providers.catalogue import catalogue
+from generation_history.providers.factory import Providers
 from generation_history.work import posts, submit_step
 from generation_history.work.intents import Intent, Intents
 from generation_history.work.posts import Posts
 from generation_history.work.purge import Purge
+from generation_history.work.requests import Requests
 from scripts.operate.reconcile import reconcile
-from tests.support.fakes import as_asked, fail_with
+from tests.support.fakes import FakeProvider, as_asked, fail_with
 
 
 @pytest.fixture
@@ -355,6 +367,44 @@ def test_after_a_restore_a_worker_that_died_before_it_asked_the_bucket_hides_no_
     assert scenes.ended(scene_id) == ("completed", None)
     assert db.rows("select intended_at from attempts") == [(a_day_ago,)]
     assert len(provider.posts) == 1
+
+
+def test_what_is_paid_for_comes_home_also_where_its_model_would_be_refused_now(scenes, provider, backup):
+    """An operator may have corrected the model's entry since."""
+    definition = {
+        "name": "sora:sora-2",
+        "prompt": "prompt",
+        "duration": {"field": "seconds", "as": "text", "from": 20, "to": 30},
+        "sizes": {"720x1280": {"size": "720x1280"}},
+        "default": {"size": "720x1280", "seconds": 20},
+        "checked": "2026-12-01",
+    }
+    scene_id = scenes.add(model="sora-2", seconds=8)
+    restore = backup()
+    scenes.step(2)
+
+    restore()
+    scenes.step(2, requests=Requests("sora-2", models=lambda: catalogue([definition])))
+
+    assert scenes.ended(scene_id) == ("completed", None)
+    assert len(provider.posts) == 1
+
+
+def test_what_is_paid_for_comes_home_also_where_its_provider_takes_no_posts_now(scenes, provider, db, backup):
+    paid_id = scenes.add("a paid scene")
+    restore = backup()
+    scenes.step(2)
+    restore()
+    waiting_id = scenes.add("a scene that waits")
+    db.rows("update jobs set run_at = now() - interval '1 hour' where scene_id = %s", waiting_id)
+    provider.before_submit = fail_with(NoCredit("pay"))
+
+    # Of two kinds one takes no POSTs: the other's are made, so jobs of both are claimed.
+    other = FakeProvider("http://other.test/v1", name="fal")
+    scenes.make_worker(providers=Providers([provider, other]), concurrency=1).run(seconds=600)
+
+    assert scenes.job(waiting_id) == ("submit", 0, "pay")
+    assert scenes.attempt(paid_id) == ("accepted", next(iter(provider.jobs)))
 
 
 def test_what_is_paid_for_comes_home_also_where_a_limit_would_hold_it_back_now(scenes, provider, backup):

@@ -51,10 +51,8 @@ class Providers:
         matches = ((name, url) for name, url in self._servers if url == base_url and kind in {None, name})
         return next((self._servers[name] for name in matches), None)
 
-    def of_model(self, model: str | None) -> VideoProvider:
-        """The server that new jobs of this model go to, the first one for None; NotSent where its kind has none."""
-        if model is None:
-            return self.first
+    def of_model(self, model: str) -> VideoProvider:
+        """The server that new jobs of this model go to; NotSent where its kind has none."""
         kind = split_model(model)[0]
         server = next((server for (name, _), server in self._servers.items() if name == kind), None)
         if server is None:

@@ -18,12 +18,14 @@ from requests.auth import AuthBase
 from urllib3.util.ssl_ import create_urllib3_context
 
 from generation_history import http_client
-from generation_history.errors import NotAllowed, ProviderUnavailable
+from generation_history.errors import NotAllowed, NotSent, OutcomeUnknown, ProviderUnavailable
 from generation_history.http_client import BoundedHead, bounded, is_out_of_time
 from generation_history.urls import Url, resolve
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
+#: Making a job may take long; giving up early would leave its outcome unknown.
+SUBMIT_SECONDS = 60.0
 #: A whole answer that is not a video: no provider needs longer to say something.
 ANSWER_SECONDS = 60.0
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
@@ -123,6 +125,25 @@ def never_left(error: requests.RequestException) -> bool:
         # A refused certificate ends the handshake; any other SSL error may come after the request as well.
         return isinstance(reason.args[0], ssl.SSLCertVerificationError)
     return isinstance(reason, (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError))
+
+
+def post_once(
+    url: str, *, url_setting: str, host: str, trusted_hosts: frozenset[str], **what: Any
+) -> requests.Response:
+    """The answer to a paid POST, its body not read yet; the POST is made once, whatever comes of it.
+
+    NotSent, which names the setting, where no connection was made; OutcomeUnknown where no answer came.
+    """
+    try:
+        # A connection of its own: one kept from before may be dead, and then nobody knows whether this was read.
+        with Session() as session, bounded(CONNECT_SECONDS + SUBMIT_SECONDS, trusted_hosts=trusted_hosts):
+            return session.post(
+                url, timeout=(CONNECT_SECONDS, SUBMIT_SECONDS), allow_redirects=False, stream=True, **what
+            )
+    except requests.RequestException as error:
+        if never_left(error):
+            raise NotSent(f"{url_setting}: no connection to {host}") from None
+        raise OutcomeUnknown(f"{host} did not answer the POST: {type(error).__name__}") from None
 
 
 def answering(trusted_hosts: frozenset[str]) -> AbstractContextManager[None]:

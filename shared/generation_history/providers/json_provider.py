@@ -123,7 +123,7 @@ class JsonProvider(ABC):
             return NotAllowed(f"{self.KIND.key_setting} was refused by {self._server.host}: {words}", answer=kept)
         if self._says_moderated(answer, words):
             return Rejected(words, failure_code="moderation_blocked", answer=kept)
-        if answer.status in GONE or any(word in words.lower() for word in _RETIRED):
+        if answer.status in GONE or ("model" in words.lower() and any(word in words.lower() for word in _RETIRED)):
             return Rejected(f"{request.model} is not there, or not any more: {words}", answer=kept)
         return Rejected(words, answer=kept)
 

@@ -10,8 +10,7 @@ from typing import Any, Final, cast
 import requests
 from requests.auth import AuthBase
 
-from generation_history.errors import JobGone, NotAllowed, NotSent, OutcomeUnknown, ProviderError, ProviderUnavailable
-from generation_history.http_client import bounded
+from generation_history.errors import JobGone, NotAllowed, ProviderError, ProviderUnavailable
 from generation_history.kind_settings import ServerSettings
 from generation_history.provider_kinds import Kind
 from generation_history.providers import plain_values
@@ -21,14 +20,12 @@ from generation_history.providers.http import (
     READ_SECONDS,
     Session,
     answering,
-    never_left,
+    post_once,
     read_answer,
 )
 from generation_history.providers.reasons import MAX_REASON_LENGTH, reason
 from generation_history.urls import as_address, parse_url
 
-#: Making a job may take long; giving up early would leave its outcome unknown.
-SUBMIT_SECONDS = 60.0
 REFUSED_KEY: Final = frozenset({401, 403})
 #: How Google says it, with HTTP 400.
 _REFUSED_KEY_WORDS: Final = ("api key not valid", "api key expired", "api_key_invalid")
@@ -112,23 +109,16 @@ class JsonServer:
 
     def post_once(self, post: Post) -> Answer:
         """The answer to a POST that is made once; NotSent where it never left, OutcomeUnknown where none came."""
-        try:
-            # A connection of its own: one kept from before may be dead, and then nobody knows whether this was read.
-            with Session() as session, bounded(CONNECT_SECONDS + SUBMIT_SECONDS, trusted_hosts=self.trusted_hosts):
-                response = session.post(
-                    post.url,
-                    params=dict(post.query),
-                    data=json.dumps(post.body).encode(),
-                    headers={"Content-Type": "application/json", **post.headers},
-                    auth=self.auth,
-                    timeout=(CONNECT_SECONDS, SUBMIT_SECONDS),
-                    allow_redirects=False,
-                    stream=True,
-                )
-        except requests.RequestException as error:
-            if never_left(error):
-                raise NotSent(f"{self.url_setting}: no connection to {self.host}") from None
-            raise OutcomeUnknown(f"{self.host} did not answer the POST: {type(error).__name__}") from None
+        response = post_once(
+            post.url,
+            url_setting=self.url_setting,
+            host=self.host,
+            trusted_hosts=self.trusted_hosts,
+            params=dict(post.query),
+            data=json.dumps(post.body).encode(),
+            headers={"Content-Type": "application/json", **post.headers},
+            auth=self.auth,
+        )
         raw = bytearray()
         try:
             body = parse(read_answer(response, raw))

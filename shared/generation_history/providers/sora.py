@@ -37,14 +37,12 @@ from generation_history.providers.http import (
     Session,
     answering,
     get_across_redirects,
-    never_left,
+    post_once,
     read_answer,
 )
 from generation_history.providers.reasons import error_code, reason
 from generation_history.urls import UnclearUrl, as_address, is_below, parse_url
 
-#: Making a job may take long; giving up early would leave its outcome unknown.
-SUBMIT_SECONDS = 60.0
 #: Looking through all pages of a list.
 FIND_SECONDS = 120.0
 LIST_PAGE = 100
@@ -89,21 +87,14 @@ class SoraProvider:
         }
         if (image := request.image) is not None:
             form["input_reference"] = (image.key.rpartition("/")[2], image.content, image.media_type)
-        try:
-            # A connection of its own: one kept from before may be dead, and then nobody knows whether this was read.
-            with Session() as session, bounded(CONNECT_SECONDS + SUBMIT_SECONDS, trusted_hosts=self._trusted_hosts):
-                response = session.post(
-                    f"{self._base.base}/videos",
-                    files=form,
-                    auth=Bearer(self._key),
-                    timeout=(CONNECT_SECONDS, SUBMIT_SECONDS),
-                    allow_redirects=False,
-                    stream=True,
-                )
-        except requests.RequestException as error:
-            if never_left(error):
-                raise NotSent(f"SORA_BASE_URL: no connection to {self._host()}") from None
-            raise OutcomeUnknown(f"{self._host()} did not answer the POST: {type(error).__name__}") from None
+        response = post_once(
+            f"{self._base.base}/videos",
+            url_setting=SORA.url_setting,
+            host=self._host(),
+            trusted_hosts=self._trusted_hosts,
+            files=form,
+            auth=Bearer(self._key),
+        )
         return self._submitted(response)
 
     def _submitted(self, response: requests.Response) -> VideoJob:

@@ -4,6 +4,7 @@ import time
 from uuid import UUID
 
 from generation_history.db.database import Database
+from generation_history.errors import InvalidValue, NotConfigured
 from generation_history.providers.catalogue import Catalogue, catalogue
 
 #: How long an operator's change takes to be seen by a process that runs.
@@ -20,9 +21,12 @@ class VideoModels:
         self._catalogue = Catalogue([])
 
     def catalogue(self) -> Catalogue:
-        """All models by their full names; InvalidValue where an entry of the table cannot be read."""
+        """All models by their full names; NotConfigured, for which work waits, where an entry cannot be read."""
         if not self._catalogue.models or time.monotonic() - self._read_at > KEPT_SECONDS:
             rows = self._db.run(self._owner_id, ("select definition from video_models order by name", {}))
-            self._catalogue = catalogue(row["definition"] for row in rows)
+            try:
+                self._catalogue = catalogue(row["definition"] for row in rows)
+            except InvalidValue as error:
+                raise NotConfigured(f"the table video_models has an entry that cannot be read: {error}") from None
             self._read_at = time.monotonic()
         return self._catalogue

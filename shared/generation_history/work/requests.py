@@ -35,15 +35,14 @@ class Requests:
         """What is asked for; InvalidValue where the model is not known."""
         name = self.model_name(job)
         model = self._models().find(name)
-        if model is None and self._sora is None:
+        usual = self._sora if model is None else model.default
+        if usual is None:
             raise NotConfigured(f"SORA_BASE_URL is not set: {name} is a model of the server there")
-        size = model.default.size if model is not None else self._sora and self._sora.size
-        seconds = model.default.seconds if model is not None else self._sora and self._sora.seconds
         return VideoRequest(
             prompt=job.prompt,
             model=name,
-            size=job.size or size or "",
-            seconds=job.seconds or seconds or 0,
+            size=job.size or usual.size,
+            seconds=job.seconds or usual.seconds,
             sound=job.sound,
             seed=job.seed,
             image=None if job.image_key is None else FirstFrame(job.image_key, _media_type(job.image_key)),

@@ -24,7 +24,7 @@ from generation_history.work.outcomes import Outcome, PostAgain, Throttle
 from generation_history.work.posts import Posts
 from generation_history.work.provider_watch import ProviderWatch
 from generation_history.work.requests import Requests
-from generation_history.work.retry_policy import ProviderGone, decide
+from generation_history.work.retry_policy import ProviderGone, ProviderPaused, decide
 from generation_history.work.submission import Submissions
 
 #: An intent that took longer to commit, or to put into the bucket, is not posted: somebody may look for its job
@@ -54,8 +54,14 @@ class SubmitStep:
 
     def __call__(self, job: Job) -> Outcome | None:
         """What becomes of a POST that made no job; None where the job is accepted, or another's to go on with."""
-        provider = self._watch.provider_to_ask(self._requests.model_name(job))
-        request, model = self._checked_request(job)
+        try:
+            provider = self._watch.provider_to_ask(self._requests.model_name(job))
+            request, model = self._checked_request(job)
+        except (ProviderPaused, NotSent, Rejected):
+            # What keeps a POST from being made does not keep the job of an earlier one from coming home.
+            if self._resume_earlier_post(job):
+                return None
+            raise
         intended_at = self._record_intent(job, provider, request, model)
         if intended_at is None:
             return None
